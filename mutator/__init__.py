@@ -1,0 +1,1 @@
+"""Typed edits on the code graph, rendered back to source with every other byte untouched."""
