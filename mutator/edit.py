@@ -1,0 +1,67 @@
+"""Edit: what the policy emits, the ledger stores and a person types: kind, site, choice; as data and as a URI.
+
+`swap-optimizer@optim:build_optimizer/call.AdamW?to=SGD#3f9a2c81` names the kind, the site by its slot (see graph.model), the choice,
+and, after `#`, the anchor: a digest of the site's statement. With an anchor, a site whose own code has changed since is refused
+(`SiteGone`); without one, as a person types it, the slot alone decides.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, urlencode
+
+Scalar = str | int | float | bool
+
+_URI = re.compile(r"(?P<kind>[a-z][a-z0-9-]*)@(?P<site>[^?#]+)(?:\?(?P<choice>[^#]*))?(?:#(?P<anchor>[0-9a-f]+))?")
+_INT = re.compile(r"[+-]?\d+")
+_FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?")
+
+
+class EditError(Exception):
+    """An edit that cannot be applied: unknown, refused, drifted, conflicting or rendering to broken code."""
+
+
+class SiteGone(EditError):
+    """The site of an edit is not there any more, or its own code has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One typed edit: a kind at a site with a choice. The choice is name -> scalar, sorted by name."""
+
+    kind: str
+    site: str
+    choice: tuple[tuple[str, Scalar], ...] = ()
+    anchor: str = ""
+
+    @property
+    def uri(self) -> str:
+        """Print the edit; `parse_edit` reads it back."""
+        choice = urlencode([(name, _print_scalar(value)) for name, value in self.choice], safe="+", quote_via=quote)
+        return f"{self.kind}@{self.site}" + (f"?{choice}" if choice else "") + (f"#{self.anchor}" if self.anchor else "")
+
+
+def parse_edit(uri: str) -> Edit:
+    """Read the URI of an edit.
+
+    Raises: EditError: the text is no edit URI.
+    """
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise EditError(f"{uri}: is no edit; write kind@site?name=value, as `codegraft edits` prints them")
+    pairs = parse_qsl(match["choice"] or "", keep_blank_values=True)
+    choice = tuple(sorted((name, _parse_scalar(text)) for name, text in pairs))
+    return Edit(match["kind"], match["site"], choice, match["anchor"] or "")
+
+
+def _print_scalar(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, float) else str(value)
+
+
+def _parse_scalar(text: str) -> Scalar:
+    if text in ("true", "false"):
+        return text == "true"
+    if _INT.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
