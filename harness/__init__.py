@@ -1,0 +1,1 @@
+"""Run, sandbox, measure, judge, remember, report: the campaign loop and the command line."""

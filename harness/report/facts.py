@@ -1,0 +1,150 @@
+"""The figures of a report: fates, noise, the best confirmed metric, what the runs cost, statistics per edit kind.
+
+Pure functions of a Record. Gains are positive when better; "sd" is the standard deviation of the baseline's metric over seeds,
+the unit in which a gain means something.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean, median
+from typing import TYPE_CHECKING
+
+from harness.values import Decision
+from harness.verdict import Noise, noise_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from harness.ledger import Record
+    from harness.values import Outcome, Trial
+
+
+class Fate(StrEnum):
+    """What became of a trial: its decision, with the discards that never gave a metric set apart."""
+
+    KEPT = "kept"
+    NOT_PROVEN = "not proven"
+    DISCARDED = "discarded"
+    FAILED = "failed"
+
+    @property
+    def css(self) -> str:
+        """The class that draws its mark."""
+        return self.value.replace(" ", "-")
+
+
+def fate(trial: Trial) -> Fate:
+    """Say what became of a trial."""
+    if trial.verdict.decision is Decision.KEEP:
+        return Fate.KEPT
+    if not trial.ok:
+        return Fate.FAILED
+    return Fate.NOT_PROVEN if trial.verdict.decision is Decision.NOT_PROVEN else Fate.DISCARDED
+
+
+def count_fates(trials: Iterable[Trial]) -> dict[Fate, int]:
+    """Count the trials of every fate, in the order of the enum."""
+    counts = Counter(fate(trial) for trial in trials)
+    return {each: counts[each] for each in Fate}
+
+
+def count_failures(trials: Iterable[Trial]) -> tuple[tuple[str, int], ...]:
+    """Count what the trials that gave no metric died of, the most frequent first."""
+    return tuple(Counter(str(trial.status) for trial in trials if not trial.ok).most_common())
+
+
+def measure_noise(baseline: Sequence[Outcome]) -> Noise | None:
+    """Measure the noise on the replicates that ran; None while there are fewer than two."""
+    measured = [outcome for outcome in baseline if outcome.ok]
+    return noise_of(measured) if len(measured) > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The incumbent's gain over the baseline on fresh seeds only: the search seed was picked for looking good."""
+
+    trial: Trial
+    metrics: tuple[float, ...]  # one per fresh seed
+    gain: float  # in the metric's unit
+    percent: float  # of the baseline's mean
+    in_sd: float
+
+    @property
+    def metric(self) -> float:
+        """The mean over the seeds."""
+        return fmean(self.metrics)
+
+
+def find_best(record: Record, noise: Noise, *, sign: float) -> Best | None:
+    """Measure the incumbent against the baseline; None before the first keep."""
+    trial = record.incumbent
+    if trial is None:
+        return None
+    metrics = tuple(outcome.metric for outcome in trial.outcomes[1:])
+    gain = sign * (fmean(metrics) - noise.mean)
+    percent = 100 * gain / abs(noise.mean) if noise.mean else math.nan
+    return Best(trial, metrics, gain=gain, percent=percent, in_sd=gain / noise.sd)
+
+
+@dataclass(frozen=True, slots=True)
+class KindFacts:
+    """What one edit kind paid in a campaign."""
+
+    kind: str
+    fates: dict[Fate, int]
+    gains_sd: tuple[tuple[Trial, float], ...]  # of the trials that ran, against the incumbent of their time
+
+    @property
+    def tried(self) -> int:
+        """How many trials used the kind."""
+        return sum(self.fates.values())
+
+    @property
+    def ran(self) -> int:
+        """How many of them gave a metric."""
+        return self.tried - self.fates[Fate.FAILED]
+
+    @property
+    def mean_sd(self) -> float:
+        """The mean gain; NaN when none ran."""
+        return fmean(gain for _, gain in self.gains_sd) if self.gains_sd else math.nan
+
+    @property
+    def median_sd(self) -> float:
+        """The median gain, which one diverged run does not move; NaN when none ran."""
+        return median(gain for _, gain in self.gains_sd) if self.gains_sd else math.nan
+
+    @property
+    def best_sd(self) -> float:
+        """The largest gain; NaN when none ran."""
+        return max((gain for _, gain in self.gains_sd), default=math.nan)
+
+
+def kind_facts(trials: Iterable[Trial], noise: Noise) -> tuple[KindFacts, ...]:
+    """Sum the trials up per edit kind: first what was kept most often, then what was tried most often."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.edit.kind, []).append(trial)
+    facts = (
+        KindFacts(
+            kind, count_fates(group), tuple((trial, trial.verdict.gain / noise.sd) for trial in group if trial.ok)
+        )
+        for kind, group in groups.items()
+    )
+    return tuple(sorted(facts, key=lambda each: (-each.fates[Fate.KEPT], -each.tried, each.kind)))
+
+
+def all_runs(record: Record) -> tuple[Outcome, ...]:
+    """List every run of a campaign: the baseline's, and those of all trials, judged or not."""
+    return (*record.baseline, *(outcome for proposal in record.proposals for outcome in proposal.outcomes))
+
+
+def isolation_levels(record: Record) -> tuple[str, ...]:
+    """List the isolation levels that runs really had, the most frequent first."""
+    return tuple(
+        level for level, _ in Counter(each.isolation for each in all_runs(record) if each.isolation).most_common()
+    )

@@ -1,0 +1,122 @@
+"""The harness's four values: Outcome (what a run did), Verdict, Reward, and Trial (one line of the ledger).
+
+What can happen to a run (a crash, a timeout, a NaN) is an Outcome with a status, never an exception and never a number.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mutator.edit import Edit
+
+
+class TrialError(Exception):
+    """A campaign that cannot go on: a failing baseline, a foreign ledger, a machine that cannot isolate."""
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    OK = "ok"  # measured: the metric is finite and every probe passed
+    FAILED = "failed"  # the process ended by itself with an error
+    TIMEOUT = "timeout"  # a limit on time was reached
+    OOM = "oom"  # the memory limit was reached
+    OUTPUT_LIMIT = "output_limit"  # it printed more than the manifest allows
+    INVALID_METRIC = "invalid_metric"  # no checkpoint, a wrong shape, a metric that is not finite
+    INTEGRITY_VIOLATION = "integrity_violation"  # a probe failed or a frozen file was changed: the result is void
+    DUPLICATE = "duplicate"  # the same program up to names and layout was tried before: it was not run
+    INFRA_ERROR = "infra_error"  # our own fault; the run is repeated and the policy never sees it
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run of one snapshot with one seed did."""
+
+    status: Status
+    metric: float = math.nan  # in the target's unit; NaN unless the status is ok
+    seed: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_rss_bytes: int = 0
+    steps: int = 0  # grants of the budget that the run consumed
+    detail: str = ""  # one line: what failed, where
+    log_tail: str = ""  # the end of stdout and stderr, as printed (untrusted)
+    isolation: str = ""  # the layers that were really in force
+
+    @property
+    def ok(self) -> bool:
+        """Whether the metric may be used."""
+        return self.status is Status.OK
+
+
+class Decision(StrEnum):
+    """What a verdict says."""
+
+    KEEP = "keep"  # better than the incumbent beyond the noise, confirmed on fresh seeds
+    DISCARD = "discard"  # not better, or it did not run
+    NOT_PROVEN = "not proven"  # better, but inside the noise
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision with its statistics. Gains are positive when better, whatever the metric's direction."""
+
+    decision: Decision
+    gain: float  # in the metric's unit against the incumbent's mean; NaN when the run has no metric
+    z: float  # gain / standard error of that difference; NaN likewise
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """The sum of its named terms."""
+
+    terms: tuple[tuple[str, float], ...]
+
+    @property
+    def total(self) -> float:
+        """What the policy learns from."""
+        return math.fsum(value for _, value in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One proposed edit, what became of it, and what was decided. Append-only: it has exactly one terminal result."""
+
+    number: int  # from 1; baseline replicates are no trials
+    edit: Edit
+    parent: str  # digest of the snapshot that the edit was made on
+    snapshot: str  # digest of the edited snapshot
+    commit: str  # the program version in objects.git
+    outcomes: tuple[Outcome, ...]  # first the search seed, then the confirmations
+    verdict: Verdict
+    reward: Reward
+
+    @property
+    def metric(self) -> float:
+        """Mean over the measured seeds; NaN when any run failed."""
+        return math.nan if not all(o.ok for o in self.outcomes) else math.fsum(o.metric for o in self.outcomes) / len(self.outcomes)
+
+    @property
+    def status(self) -> Status:
+        """The status of the first run that was not ok, or ok."""
+        return next((o.status for o in self.outcomes if not o.ok), Status.OK)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every run of the trial was measured."""
+        return self.status is Status.OK
+
+    @property
+    def kept(self) -> bool:
+        """Whether the trial became the incumbent."""
+        return self.verdict.decision is Decision.KEEP
+
+    @property
+    def reward_total(self) -> float:
+        """What the policy learns from."""
+        return self.reward.total

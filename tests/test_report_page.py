@@ -1,0 +1,492 @@
+"""The report in a real browser: what it says, that it works by mouse and keyboard, and that nothing of a campaign runs in it."""
+
+from __future__ import annotations
+
+import html
+import math
+import random
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from graph.snapshot import Snapshot
+from harness.ledger import Ledger, Proposal, Settings, read_record
+from harness.objects import ObjectStore
+from harness.report import write_report
+from harness.values import Outcome, Reward, Status, TrialError
+from harness.verdict import incumbent_of, judge, noise_of, screen
+from mutator.edit import Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+BASELINE, NOISE = 2.3140, 0.0087
+HOSTILE = (
+    """</script><img src=x onerror="window.executed=1">'"><script>window.executed=1</script>{{ 7*7 }}\x1b[31m\u202e"""
+)
+SETTINGS = Settings("/home/ada/targets/bytelm", "bytelm", "val_bpb", "minimize", "ppo", 7, 40, 2, 5)
+ISOLATION = "landlock+seccomp+rlimits"
+SOURCES = {
+    "config.py": b"""\
+from dataclasses import dataclass
+
+
+@dataclass
+class Config:
+    n_layer: int = 4
+    n_head: int = 4
+    n_embd: int = 128
+    window: int = 64
+    dropout: float = 0.1
+    learning_rate: float = 0.003
+    weight_decay: float = 0.1
+    warmup: float = 0.05
+    beta2: float = 0.95
+""",
+    "layers.py": b"""\
+import torch.nn.functional as F
+from torch import nn
+
+
+class MLP(nn.Module):
+    def __init__(self, width: int, ratio: int = 4) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, ratio * width)  # (B, T, width) -> (B, T, ratio * width)
+        self.down = nn.Linear(ratio * width, width)
+
+    def forward(self, x):
+        return self.down(F.gelu(self.up(x)))
+""",
+    "optim.py": b"""\
+import torch
+
+
+def build_optimizer(model, config):
+    decay = [p for p in model.parameters() if p.ndim >= 2]
+    rest = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2))
+""",
+}
+_FORWARD = "layers:MLP.forward/call.F.gelu"
+# kind, site, choice, file, pattern, replacement, mean gain
+EDITS = (
+    (
+        "swap-optimizer",
+        "optim:build_optimizer/call.AdamW",
+        "to=Lion",
+        "optim.py",
+        r"torch\.optim\.AdamW",
+        "Lion",
+        -0.01,
+    ),
+    ("swap-activation", _FORWARD, "to=F.silu", "layers.py", r"F\.gelu", "F.silu", 0.004),
+    ("swap-activation", _FORWARD, "to=relu_squared", "layers.py", r"F\.gelu\((.*)\)\)", r"F.relu(\1).square())", 0.02),
+    (
+        "set-argument",
+        "layers:MLP.__init__/call.Linear",
+        "bias=false",
+        "layers.py",
+        r"width\)  #",
+        "width, bias=False)  #",
+        0.003,
+    ),
+    (
+        "insert-norm",
+        "layers:MLP.forward/return",
+        "what=rms",
+        "layers.py",
+        r"up\(x\)",
+        "up(F.rms_norm(x, x.shape[-1:]))",
+        0.03,
+    ),
+    ("drop-argument", "optim:build_optimizer/call.AdamW", "name=betas", "optim.py", r", betas=\(.*?\)\)", ")", -0.006),
+)
+
+
+class _Campaign:
+    """Writes a campaign as the loop does: program version, proposal, runs, verdict."""
+
+    def __init__(self, folder: Path, settings: Settings = SETTINGS, metrics: tuple[float, ...] = ()) -> None:
+        self.store = ObjectStore(folder)
+        self.ledger = Ledger.create(folder, settings)
+        self.best = Snapshot(SOURCES)
+        self.commits = {self.best.digest: self.store.commit(SOURCES, None, "baseline")}
+        self.number = 0
+        baseline = [_ran(metric, seed=index) for index, metric in enumerate(metrics)]
+        for index, outcome in enumerate(baseline):
+            self.ledger.add_baseline(index, outcome)
+        if len(baseline) > 1:
+            self.noise, self.incumbent = noise_of(baseline), incumbent_of(baseline)
+
+    def propose(self, edit: Edit, files: Mapping[str, bytes]) -> Snapshot:
+        self.number += 1
+        snapshot = self.best.with_files({**self.best.files, **files}, edit=edit.uri)
+        parent = self.commits[self.best.digest]
+        self.commits.setdefault(snapshot.digest, self.store.commit(snapshot.files, parent, f"trial {self.number}"))
+        self.ledger.add_proposal(
+            Proposal(self.number, edit, self.best.digest, snapshot.digest, self.commits[snapshot.digest])
+        )
+        return snapshot
+
+    def judge(self, snapshot: Snapshot, outcomes: list[Outcome], reason: str = "") -> None:
+        for index, outcome in enumerate(outcomes):
+            self.ledger.add_run(self.number, index, outcome)
+        verdict = judge(outcomes, self.incumbent, self.noise, sign=-1.0)
+        ran = math.isfinite(verdict.z)
+        terms = (
+            (("metric", math.asinh(verdict.z)), ("novelty", 0.12), ("complexity", -0.03))
+            if ran
+            else (("failure", -5.0),)
+        )
+        trial = self.ledger.add_verdict(self.number, replace(verdict, reason=reason or verdict.reason), Reward(terms))
+        if trial.kept:
+            self.best, self.incumbent = snapshot, incumbent_of(outcomes)
+
+    def finish(self, reason: str) -> None:
+        self.ledger.stop(reason)
+        self.ledger.close()
+
+
+def _ran(metric: float, seed: int) -> Outcome:
+    log = f"step 100 loss {metric + 0.4:.4f}\nstep 600 loss {metric:.4f}\nsaved model.safetensors\n"
+    return Outcome(Status.OK, metric, seed, 6.1, 5.8, 412 << 20, 600, log_tail=log, isolation=ISOLATION)
+
+
+def _broke(status: Status, detail: str, log_tail: str) -> Outcome:
+    return Outcome(
+        status,
+        seed=1,
+        wall_s=0.9,
+        cpu_s=0.8,
+        peak_rss_bytes=301 << 20,
+        detail=detail,
+        log_tail=log_tail,
+        isolation=ISOLATION,
+    )
+
+
+FAILURES = (
+    _broke(Status.FAILED, "RuntimeError in layers.py:11", "RuntimeError: mat1 and mat2 shapes cannot be multiplied\n"),
+    _broke(Status.INVALID_METRIC, "val_bpb is nan", "step 40 loss nan\n"),
+    _broke(Status.INTEGRITY_VIOLATION, "causality probe failed: position 17 changes when later inputs are removed", ""),
+    _broke(Status.TIMEOUT, "120.0 s of wall time are used up at step 212", "step 212 loss 2.9113\n"),
+)
+
+
+def _random_edit(rng: random.Random, files: Mapping[str, bytes]) -> tuple[Edit, str, bytes, float]:
+    """Draw an edit with its effect: half literals, half typed kinds, as a campaign does."""
+    while True:
+        if rng.random() < 0.6:
+            name, value = rng.choice(re.findall(r"(\w+): (?:int|float) = ([\d.]+)", files["config.py"].decode()))
+            scale = rng.choice([0.5, 0.8, 1.25, 2.0])
+            to = max(1, round(int(value) * scale)) if value.isdigit() else round(float(value) * scale, 6)
+            edit = Edit("scale-literal", f"config:Config/{name}", (("by", scale),), f"{rng.getrandbits(32):08x}")
+            path, pattern, new, effect = "config.py", rf"({name}: \w+ = )[\d.]+", rf"\g<1>{to}", rng.gauss(-0.02, 0.03)
+        else:
+            kind, site, choice, path, pattern, new, effect = rng.choice(EDITS)
+            name, value = choice.split("=")
+            edit = Edit(kind, site, ((name, value),), f"{rng.getrandbits(32):08x}")
+        changed = re.sub(pattern, new, files[path].decode(), count=1).encode()
+        if changed != files[path]:
+            return edit, path, changed, effect
+
+
+def _write_rich(folder: Path, *, n_trials: int, settings: Settings = SETTINGS) -> None:
+    """Write a campaign with every fate in it; trial 23 is hostile in every string, trial 31 diverged."""
+    rng = random.Random(3)
+    campaign = _Campaign(folder, settings, tuple(BASELINE + rng.gauss(0, NOISE) for _ in range(5)))
+    level = BASELINE  # the true metric of the incumbent
+    for number in range(1, n_trials + 1):
+        edit, path, changed, effect = _random_edit(rng, campaign.best.files)
+        if number == 23:
+            _try_hostile(campaign)
+            continue
+        snapshot = campaign.propose(edit, {path: changed})
+        if number == 31 or rng.random() < 0.15:
+            campaign.judge(snapshot, [_ran(129.4, seed=1) if number == 31 else rng.choice(FAILURES)])
+            continue
+        outcomes = [_ran(level - effect + rng.gauss(0, NOISE), seed=1)]
+        if screen(outcomes[0], campaign.incumbent, campaign.noise, sign=-1.0):
+            outcomes += [_ran(level - effect + rng.gauss(0, NOISE), seed=seed) for seed in (101, 102, 103)]
+        campaign.judge(snapshot, outcomes)
+        level -= effect if campaign.best is snapshot else 0.0
+    campaign.finish(f"all {n_trials} trials are done")
+
+
+def _try_hostile(campaign: _Campaign) -> None:
+    edit = Edit(HOSTILE, HOSTILE, ((HOSTILE, HOSTILE),), HOSTILE)
+    name = HOSTILE.replace("/", "") + ".py"
+    source = HOSTILE.encode() + b"\xff\n" + SOURCES["layers.py"]
+    snapshot = campaign.propose(edit, {"layers.py": source, name: HOSTILE.encode()})
+    printed = HOSTILE + "\udcff"  # what surrogateescape makes of a byte that is no UTF-8
+    broken = Outcome(Status.FAILED, detail=printed, log_tail=printed * 3, isolation=HOSTILE)
+    campaign.judge(snapshot, [broken], reason=HOSTILE)
+
+
+class _Visit:
+    """A page with everything that it asked for and complained about."""
+
+    def __init__(self, page: Page, path: Path) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(path.as_uri())
+
+    def trials(self) -> list[int]:
+        """Read the numbers of the shown trials, top down."""
+        return [int(text) for text in self.page.locator("tbody.trial:not([hidden]) .unfold").all_inner_texts()]
+
+    def column(self, index: int) -> list[str]:
+        """Read a column of the shown trials, top down."""
+        return self.page.locator(f"tbody.trial:not([hidden]) .row td:nth-child({index})").all_inner_texts()
+
+    @property
+    def executed(self) -> bool:
+        """Whether a hostile string ran."""
+        return bool(self.page.evaluate("window.executed === 1"))
+
+
+Open = Callable[[Path], _Visit]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", *quiet])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    with ExitStack() as pages:
+
+        def open_page(path: Path) -> _Visit:
+            page = browser.new_page(viewport={"width": 1200, "height": 900})
+            pages.callback(page.close)
+            return _Visit(page, path)
+
+        yield open_page
+
+
+@pytest.fixture(scope="session")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rich")
+    _write_rich(folder, n_trials=40)
+    return write_report(folder)
+
+
+def test_campaign_without_a_baseline_says_that_there_is_no_answer_yet(tmp_path: Path, visit: Open) -> None:
+    _Campaign(tmp_path).ledger.close()
+    page = visit(write_report(tmp_path)).page
+    expect(page.locator(".lead")).to_have_text(
+        "No answer yet: 0 of 5 baseline runs gave a val_bpb, and the noise needs two."
+    )
+    expect(page.locator("section")).to_have_count(0)
+
+
+def test_failed_baseline_shows_why_it_failed(tmp_path: Path, visit: Open) -> None:
+    campaign = _Campaign(tmp_path)
+    campaign.ledger.add_baseline(0, FAILURES[0])
+    campaign.finish("the baseline failed")
+    page = visit(write_report(tmp_path)).page
+    expect(page.locator(".lead")).to_contain_text("No answer: 0 of 5 baseline runs")
+    expect(page.locator("#baseline")).to_contain_text("RuntimeError in layers.py:11")
+    expect(page.locator("#baseline .log")).to_contain_text("mat1 and mat2 shapes cannot be multiplied")
+
+
+def test_baseline_alone_is_reported_with_its_noise_and_no_trial(tmp_path: Path, visit: Open) -> None:
+    _Campaign(tmp_path, metrics=(2.30, 2.32, 2.31, 2.33, 2.29)).ledger.close()
+    shown = visit(write_report(tmp_path))
+    expect(shown.page.locator(".lead")).to_have_text("The baseline is measured; no trial has been judged yet.")
+    expect(shown.page.locator(".state")).to_have_text("Unfinished: 0 of 40 trials judged.")
+    expect(shown.page.locator(".figures")).to_contain_text("2.310 ± 0.016")
+    expect(shown.page.locator(".chart .replicate")).to_have_count(5)
+    expect(shown.page.locator("#trials")).to_have_count(0)
+    assert shown.complaints == []
+
+
+def test_running_campaign_is_reported_while_its_writer_works(tmp_path: Path, visit: Open) -> None:
+    campaign = _Campaign(tmp_path, metrics=(2.30, 2.32, 2.31))
+    worse = campaign.propose(Edit("swap-activation", "layers:MLP.forward/call.F.gelu"), {"layers.py": b"worse\n"})
+    campaign.judge(worse, [_ran(2.5, seed=1)])
+    campaign.propose(Edit("swap-activation", "layers:MLP.forward/call.F.gelu"), {"layers.py": b"running\n"})
+    page = visit(write_report(tmp_path)).page
+    campaign.ledger.close()
+    expect(page.locator(".lead")).to_have_text("The one trial did not prove better than the baseline.")
+    expect(page.locator(".state")).to_have_text("Unfinished: 1 of 40 trials judged, 1 in flight.")
+    expect(page.locator("#patch")).to_have_count(0)
+
+
+def test_folder_without_a_campaign_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrialError, match="name the folder of a campaign"):
+        write_report(tmp_path)
+
+
+def test_equal_campaigns_give_equal_reports(rich: Path) -> None:
+    first = rich.read_bytes()
+    assert write_report(rich.parent).read_bytes() == first
+    assert not rich.with_name("report.html.part").exists()
+
+
+def test_head_says_what_the_ledger_says(rich: Path, visit: Open) -> None:
+    record = read_record(rich.parent)
+    page = visit(rich).page
+    assert record.incumbent is not None
+    best = fmean(outcome.metric for outcome in record.incumbent.outcomes[1:])
+    noise = noise_of(record.baseline)
+    lead = page.locator(".lead").inner_text()
+    assert lead.startswith(
+        f"val_bpb fell from {noise.mean:.4f} to {best:.4f}: {100 * (noise.mean - best) / noise.mean:.1f} % better"
+    )
+    assert f"{(noise.mean - best) / noise.sd:.1f} times the noise" in lead
+    expect(page.locator(".state")).to_contain_text("Stopped: all 40 trials are done.")
+    for expected in (
+        "ppo, seed 7, 2 trials at a time",
+        ISOLATION,
+        "val_bpb, lower is better",
+        "/home/ada/targets/bytelm",
+    ):
+        expect(page.locator(".facts")).to_contain_text(expected)
+    for status, n in Counter(trial.status for trial in record.trials if not trial.ok).items():
+        expect(page.locator(".facts")).to_contain_text(f"{n} {status.replace('_', ' ')}")
+
+
+def test_every_trial_has_one_mark_on_the_chart_and_one_in_the_lineage(rich: Path, visit: Open) -> None:
+    trials = read_record(rich.parent).trials
+    page = visit(rich).page
+    n_kept, n_failed = sum(trial.kept for trial in trials), sum(not trial.ok for trial in trials)
+    assert n_kept > 3
+    expect(page.locator(".chart .dot.kept")).to_have_count(n_kept)
+    expect(page.locator(".chart path.failed")).to_have_count(n_failed)
+    expect(page.locator(".chart .dot")).to_have_count(len(trials) - n_failed)
+    expect(page.locator(".line .program")).to_have_count(1 + n_kept)
+    expect(page.locator(".line .attempts a")).to_have_count(len(trials) - n_kept)
+    expect(page.locator("figcaption")).to_contain_text("1 trial lies above the chart, up to 129.4.")
+
+
+def test_page_asks_for_nothing_but_itself(rich: Path, visit: Open) -> None:
+    shown = visit(rich)
+    shown.page.wait_for_load_state("networkidle")
+    assert shown.requests == [rich.as_uri()]
+    assert shown.complaints == []
+
+
+def test_hostile_strings_stay_text(rich: Path, visit: Open) -> None:
+    shown = visit(rich)
+    shown.page.evaluate("for (const trial of trials) unfold(trial, true)")
+    shown.page.locator(".line a[href='#trial-23']").hover()
+    expect(shown.page.locator("#tip")).to_contain_text("<img src=x")
+    expect(shown.page.locator("#trial-23 .log")).to_contain_text(
+        "{{ 7*7 }}〈".replace("〈", "⟨") + "U+001B⟩[31m⟨U+202E⟩⟨U+DCFF⟩"
+    )
+    expect(shown.page.locator("img, body script + script, #trial-23 script")).to_have_count(0)
+    assert not shown.executed
+    assert shown.complaints == []
+
+
+def test_hostile_strings_would_run_without_the_guards(rich: Path, tmp_path: Path, visit: Open) -> None:
+    unescaped = html.unescape(rich.read_text(encoding="utf-8"))
+    policy_alone, unguarded = tmp_path / "policy.html", tmp_path / "unguarded.html"
+    policy_alone.write_text(unescaped, encoding="utf-8")
+    unguarded.write_text(unescaped.replace("Content-Security-Policy", "None"), encoding="utf-8")
+    assert visit(unguarded).executed
+    shown = visit(policy_alone)
+    assert not shown.executed
+    assert any("Content Security Policy" in complaint for complaint in shown.complaints)
+
+
+def test_click_on_a_heading_sorts_and_trials_without_a_metric_stay_last(rich: Path, visit: Open) -> None:
+    shown = visit(rich)
+    heading = shown.page.locator("#trial-table > thead th", has_text="val_bpb")
+    for direction, descending in (("ascending", False), ("descending", True)):
+        heading.locator("button").click()
+        expect(heading).to_have_attribute("aria-sort", direction)
+        metrics = [text for text in shown.column(4) if text != "\N{EN DASH}"]
+        assert [float(text) for text in metrics] == sorted(map(float, metrics), reverse=descending)
+        assert shown.column(4)[: len(metrics)] == metrics
+    shown.page.locator("#trial-table > thead th button", has_text="Trial").click()
+    assert shown.trials() == list(range(1, 41))
+
+
+def test_filters_show_the_trials_of_one_decision_and_kind(rich: Path, visit: Open) -> None:
+    trials = read_record(rich.parent).trials
+    shown = visit(rich)
+    shown.page.locator("#by-fate").select_option("kept")
+    assert shown.trials() == [trial.number for trial in trials if trial.kept]
+    shown.page.locator("#by-kind").select_option("scale-literal")
+    expected = [trial.number for trial in trials if trial.kept and trial.edit.kind == "scale-literal"]
+    assert shown.trials() == expected
+    expect(shown.page.locator("#shown")).to_have_text(f"{len(expected)} of 40 trials")
+
+
+def test_row_opens_by_keyboard_and_shows_diff_runs_reward_and_log(rich: Path, visit: Open) -> None:
+    trial = read_record(rich.parent).kept[0]
+    page = visit(rich).page
+    page.locator(f"#trial-{trial.number} .unfold").focus()
+    page.keyboard.press("Enter")
+    detail = page.locator(f"#detail-{trial.number}")
+    expect(detail).to_be_visible()
+    expect(detail.locator(".diff .add")).to_have_count(1)
+    expect(detail.locator(".diff .del")).to_have_count(1)
+    expect(detail.locator(".runs tbody tr")).to_have_count(len(trial.outcomes))
+    expect(detail.locator(".runs tbody")).to_contain_text(ISOLATION)
+    expect(detail.locator(".terms")).to_contain_text("novelty +0.12, complexity \N{MINUS SIGN}0.03")
+    expect(detail.locator(".log").first).to_contain_text("saved model.safetensors")
+    page.keyboard.press("Enter")
+    expect(detail).to_be_hidden()
+
+
+def test_mark_on_the_chart_opens_its_trial_even_where_a_filter_hid_it(rich: Path, visit: Open) -> None:
+    number = next(trial.number for trial in read_record(rich.parent).trials if not trial.ok)
+    page = visit(rich).page
+    page.locator("#by-fate").select_option("kept")
+    for _ in range(2):  # the second click changes no hash
+        page.locator(f".chart a[href='#trial-{number}']").click()
+        expect(page.locator(f"#detail-{number}")).to_be_visible()
+        page.locator(f"#trial-{number} .unfold").click()
+
+
+def test_patch_leads_from_the_baseline_to_the_incumbent(rich: Path, visit: Open) -> None:
+    record, store = read_record(rich.parent), ObjectStore(rich.parent)
+    assert record.incumbent is not None
+    shown = visit(rich).page.locator("#patch .diff").all_text_contents()
+    added = {
+        line[1:] for text in shown for line in text.split("\n") if line.startswith("+") and not line.startswith("+++")
+    }
+    sources = {line for data in store.files(record.incumbent.commit).values() for line in data.decode().split("\n")}
+    assert added
+    assert added <= sources
+
+
+def test_narrow_page_scrolls_its_chart_and_table_but_not_itself(rich: Path, visit: Open) -> None:
+    page = visit(rich).page
+    page.set_viewport_size({"width": 380, "height": 800})
+    page.evaluate("for (const trial of trials) unfold(trial, true)")
+    assert page.evaluate("document.documentElement.scrollWidth") == 380
+
+
+def test_page_follows_the_readers_colour_scheme_and_prints_on_white(rich: Path, visit: Open) -> None:
+    page = visit(rich).page
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(paper) != light
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(paper) == "rgb(255, 255, 255)"
+    expect(page.locator(".controls")).to_be_hidden()
