@@ -54,5 +54,7 @@ def read_call(graph: CodeGraph, call: Node) -> Call:
         keyword = child.type == "keyword_argument" and name is not None
         label = "*" if starred else (name.text or b"").decode() if keyword and name else ""
         expression = value if keyword and value is not None else child
-        found.append(Argument(label, child.start_byte, child.end_byte, expression.start_byte, (expression.text or b"").decode()))
+        found.append(
+            Argument(label, child.start_byte, child.end_byte, expression.start_byte, (expression.text or b"").decode())
+        )
     return Call((function.text or b"").decode(), function.end_byte, inner.start_byte + 1, tuple(found))

@@ -115,6 +115,10 @@ class CodeGraph:
         """Return the source of a node; empty for externals."""
         return self.snapshot.files[node.path][node.start : node.end].decode() if node.path else ""
 
+    def line(self, node: Node) -> int:
+        """Return the line that a node starts on, from 1; 0 for externals."""
+        return self.snapshot.files[node.path].count(b"\n", 0, node.start) + 1 if node.path else 0
+
     def frozen(self, node: Node) -> bool:
         """Whether the node stands in a file that no edit may touch."""
         return node.path in self.snapshot.frozen
@@ -157,9 +161,13 @@ class CodeGraph:
 
         Raises: GraphError: the node is an external or does not stand on a syntax node.
         """
-        found = self.files[node.path].tree.root_node.descendant_for_byte_range(node.start, node.end) if node.path else None
+        found = (
+            self.files[node.path].tree.root_node.descendant_for_byte_range(node.start, node.end) if node.path else None
+        )
         if found is None or (found.start_byte, found.end_byte) != (node.start, node.end):
-            raise GraphError(f"{node.slot}: has no syntax of its own; ask for a call, an operator, a literal or a statement")
+            raise GraphError(
+                f"{node.slot}: has no syntax of its own; ask for a call, an operator, a literal or a statement"
+            )
         return found
 
 

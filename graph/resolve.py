@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tree_sitter import Node as SyntaxNode
 
 _ROUNDS = 6  # call sites feed parameters at most this deep: a configuration rarely passes through more constructors
-_TRANSPARENT = frozenset({"enumerate", "list", "tuple", "reversed", "sorted", "iter", "torch.nn.ModuleList", "torch.nn.Sequential"})
+_TRANSPARENT = frozenset(
+    {"enumerate", "list", "tuple", "reversed", "sorted", "iter", "torch.nn.ModuleList", "torch.nn.Sequential"}
+)
 
 
 class Tag(StrEnum):
@@ -114,7 +116,9 @@ class Resolver:
         """Return what the bases of a class stand for."""
         scope = self.scopes[class_slot]
         bases = scope.syntax.child_by_field_name("superclasses")
-        expressions = () if bases is None else (b for b in bases.named_children if b.type in ("identifier", "attribute"))
+        expressions = (
+            () if bases is None else (b for b in bases.named_children if b.type in ("identifier", "attribute"))
+        )
         return _NOTHING.union(*(self.infer(b, scope.parent) for b in expressions))
 
     def imported(self, binding: Binding) -> frozenset[str]:
@@ -128,7 +132,9 @@ class Resolver:
 
     def external_bases(self, class_slot: str) -> frozenset[str]:
         """Return the import paths of all external classes that a class descends from."""
-        return frozenset(v.name for owner in self._lineage(class_slot) for v in self.bases(owner) if v.tag is Tag.EXTERNAL)
+        return frozenset(
+            v.name for owner in self._lineage(class_slot) for v in self.bases(owner) if v.tag is Tag.EXTERNAL
+        )
 
     def callees(self, function: SyntaxNode, scope: str) -> tuple[Value, ...]:
         """Return what calling an expression runs: an instance runs its `__call__`, a torch module's is `forward`."""
@@ -258,7 +264,9 @@ class Resolver:
         if value.tag is not Tag.INSTANCE:
             return () if value.tag is Tag.MODULE else (value,)
         name = "forward" if "torch.nn.Module" in self.external_bases(value.name) else "__call__"
-        return tuple(Value(Tag.METHOD, b.slot) for b in self.attribute(value.name, name) if b.kind is BindingKind.FUNCTION)
+        return tuple(
+            Value(Tag.METHOD, b.slot) for b in self.attribute(value.name, name) if b.kind is BindingKind.FUNCTION
+        )
 
     def _elements(self, syntax: SyntaxNode, scope: str) -> Values:
         match syntax.type:
@@ -267,7 +275,9 @@ class Resolver:
             case "list" | "tuple":
                 return _NOTHING.union(*(self.infer(child, scope) for child in syntax.named_children))
             case "identifier":
-                return _NOTHING.union(*(self._binding_elements(b) for b in self.lookup((syntax.text or b"").decode(), scope)))
+                return _NOTHING.union(
+                    *(self._binding_elements(b) for b in self.lookup((syntax.text or b"").decode(), scope))
+                )
             case "attribute":
                 base, name = syntax.child_by_field_name("object"), syntax.child_by_field_name("attribute")
                 owners = [v.name for v in self.infer(base, scope) if v.tag is Tag.INSTANCE] if base else []
@@ -276,8 +286,18 @@ class Resolver:
             case "call":
                 function, arguments = syntax.child_by_field_name("function"), syntax.child_by_field_name("arguments")
                 names = {v.name.removeprefix("builtins.") for v in self.infer(function, scope)} if function else set()
-                inner = () if arguments is None else (arguments,) if arguments.type == "generator_expression" else arguments.named_children
-                return _NOTHING.union(*(self.elements(child, scope) for child in inner)) if names & _TRANSPARENT else _NOTHING
+                inner = (
+                    ()
+                    if arguments is None
+                    else (arguments,)
+                    if arguments.type == "generator_expression"
+                    else arguments.named_children
+                )
+                return (
+                    _NOTHING.union(*(self.elements(child, scope) for child in inner))
+                    if names & _TRANSPARENT
+                    else _NOTHING
+                )
         return _NOTHING
 
     def _binding_elements(self, binding: Binding) -> Values:

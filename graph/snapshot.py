@@ -75,7 +75,9 @@ def python_files(root: Path) -> tuple[str, ...]:
         raise GraphError(f"{root}: is no folder; name a target or a folder of Python files")
     skipped = {"__pycache__", "node_modules", "site-packages", "venv"}
     found = (path.relative_to(root) for path in root.rglob("*.py") if path.is_file())
-    kept = tuple(sorted(p.as_posix() for p in found if not any(part in skipped or part.startswith(".") for part in p.parts)))
+    kept = tuple(
+        sorted(p.as_posix() for p in found if not any(part in skipped or part.startswith(".") for part in p.parts))
+    )
     if not kept:
         raise GraphError(f"{root}: holds no Python file; name a target or a folder of Python files")
     return kept

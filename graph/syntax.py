@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from tree_sitter import Tree
 
 _LANGUAGE = Language(tree_sitter_python.language())
-BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__doc__", "__spec__", "__path__", "__class__", "__package__"}
+BUILTINS = frozenset(dir(builtins)) | {
+    "__file__",
+    "__name__",
+    "__doc__",
+    "__spec__",
+    "__path__",
+    "__class__",
+    "__package__",
+}
 
 _OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "**": "pow", "@": "matmul", "&": "and_", "|": "or_",
@@ -37,9 +45,13 @@ _OPERATORS = {
 }  # fmt: skip
 OPERATOR_TYPES = frozenset({"binary_operator", "comparison_operator", "boolean_operator", "augmented_assignment"})
 LITERAL_TYPES = frozenset({"integer", "float", "true", "false", "string"})
-_COMPREHENSIONS = frozenset({"list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"})
+_COMPREHENSIONS = frozenset(
+    {"list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"}
+)
 _TUPLES = frozenset({"pattern_list", "tuple_pattern", "expression_list", "tuple"})
-_BLOCKS = frozenset({"block", "elif_clause", "else_clause", "except_clause", "except_group_clause", "finally_clause", "case_clause"})
+_BLOCKS = frozenset(
+    {"block", "elif_clause", "else_clause", "except_clause", "except_group_clause", "finally_clause", "case_clause"}
+)
 
 
 class BindingKind(StrEnum):
@@ -119,7 +131,9 @@ def parse_tree(data: bytes) -> Tree:
 def read_file(path: str, data: bytes) -> FileSyntax:
     """Read one file; a file that is not Python becomes a single error node with its line and reason."""
     try:
-        compile(data, path, "exec", dont_inherit=True, flags=0x400)  # 0x400 = ast.PyCF_ONLY_AST: parse, generate nothing
+        compile(
+            data, path, "exec", dont_inherit=True, flags=0x400
+        )  # 0x400 = ast.PyCF_ONLY_AST: parse, generate nothing
         data.decode()
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
@@ -209,7 +223,9 @@ class _Reader:
 
     # --- nodes -------------------------------------------------------------------------------------------------------------------
 
-    def add(self, kind: NodeKind, label: str, syntax: SyntaxNode, place: _Place, *, role: str = "", end: int | None = None) -> Node:
+    def add(
+        self, kind: NodeKind, label: str, syntax: SyntaxNode, place: _Place, *, role: str = "", end: int | None = None
+    ) -> Node:
         """Give a place in the source a node with a slot of its own."""
         name = f"{self.module}:{place.scope.slot.partition(':')[2]}/{kind.value}.{label}"
         ordinal = self.ordinals[name]
@@ -219,7 +235,9 @@ class _Reader:
         if kind is NodeKind.STATEMENT:
             anchor = _digest(self.data[syntax.start_byte : end].decode())
         else:
-            anchor = _digest(place.anchor, kind.value, label, str(self.in_statement[f"{place.statement} {kind} {label}"]))
+            anchor = _digest(
+                place.anchor, kind.value, label, str(self.in_statement[f"{place.statement} {kind} {label}"])
+            )
             self.in_statement[f"{place.statement} {kind} {label}"] += 1
         node = Node(slot, kind, self.path, syntax.start_byte, end, place.scope.slot, label, anchor, role)
         self.nodes[slot], self.parents[slot] = node, place.owner
@@ -234,7 +252,9 @@ class _Reader:
         self.ordinals[name] += 1
         slot = f"{name}.{ordinal}" if ordinal else name
         anchor = _digest(self.data[syntax.start_byte : header_end(syntax)].decode())
-        self.nodes[slot] = Node(slot, kind, self.path, syntax.start_byte, syntax.end_byte, place.scope.slot, label, anchor)
+        self.nodes[slot] = Node(
+            slot, kind, self.path, syntax.start_byte, syntax.end_byte, place.scope.slot, label, anchor
+        )
         self.parents[slot] = place.owner
         scope = Scope(slot, kind, place.scope.slot, syntax)
         self.scopes[slot] = scope
@@ -306,7 +326,9 @@ class _Reader:
             return
         annotation, default = syntax.child_by_field_name("type"), syntax.child_by_field_name("value")
         node = self.add(NodeKind.PARAMETER, _text(name), syntax, inside)
-        inside.scope.bindings[_text(name)].append(Binding(BindingKind.PARAMETER, node.slot, inside.scope.slot, annotation))
+        inside.scope.bindings[_text(name)].append(
+            Binding(BindingKind.PARAMETER, node.slot, inside.scope.slot, annotation)
+        )
         for part in (annotation, default):
             if part is not None:  # evaluated where the function is defined
                 self.expression(part, _Place(outside.scope, inside.owner, anchor=inside.anchor), scope=inside.scope)
@@ -415,8 +437,14 @@ class _Reader:
         owner = filed.owner
         if syntax.type == "call":
             function = _field(syntax, "function")
-            label = dotted(function).rpartition(".")[2] or _text(function).rpartition(".")[2].split("(")[0].strip("]") or "call"
-            node = self.add(NodeKind.CALL, label if label.isidentifier() else "call", syntax, filed, role=_role(syntax)[0])
+            label = (
+                dotted(function).rpartition(".")[2]
+                or _text(function).rpartition(".")[2].split("(")[0].strip("]")
+                or "call"
+            )
+            node = self.add(
+                NodeKind.CALL, label if label.isidentifier() else "call", syntax, filed, role=_role(syntax)[0]
+            )
             self.calls.append(Use(node.slot, place.scope.slot, syntax))
             owner = node.slot
         elif syntax.type in OPERATOR_TYPES:
@@ -426,7 +454,13 @@ class _Reader:
             self.add(NodeKind.LITERAL, label, syntax, filed, role=role)
             return
         elif syntax.type == "lambda":
-            for name in (n for c in syntax.named_children if c.type == "lambda_parameters" for n in _descend(c) if n.type == "identifier"):
+            for name in (
+                n
+                for c in syntax.named_children
+                if c.type == "lambda_parameters"
+                for n in _descend(c)
+                if n.type == "identifier"
+            ):
                 self.bind(name, BindingKind.OPAQUE, place)
         inside = _Place(place.scope, owner, place.statement, place.anchor)
         children = (
@@ -468,7 +502,11 @@ def _statement_label(syntax: SyntaxNode) -> str:
         left = _field(inner, "left")
         return dotted(left).rpartition(".")[2] or "unpack"
     if inner.type == "call":
-        return dotted(_field(inner, "function")).rpartition(".")[2] or _text(_field(inner, "function")).rpartition(".")[2] or "call"
+        return (
+            dotted(_field(inner, "function")).rpartition(".")[2]
+            or _text(_field(inner, "function")).rpartition(".")[2]
+            or "call"
+        )
     return syntax.type.removesuffix("_statement").removesuffix("_clause")
 
 
@@ -485,7 +523,11 @@ def _is_literal(syntax: SyntaxNode) -> bool:
     if syntax.type == "string":
         parent = syntax.parent
         plain = all(child.type in ("string_start", "string_content", "string_end") for child in syntax.children)
-        return plain and parent is not None and parent.type not in ("expression_statement", "concatenated_string", "block", "module")
+        return (
+            plain
+            and parent is not None
+            and parent.type not in ("expression_statement", "concatenated_string", "block", "module")
+        )
     return syntax.type in LITERAL_TYPES
 
 

@@ -49,7 +49,11 @@ def cases(grammar: Grammar) -> tuple[Case, ...]:
     """Return all cases of all kinds."""
     found: list[Case] = []
     for kind in grammar.kinds:
-        found += (Case(kind), *(Case(kind, example) for example in kind.examples), *(Case(kind, refusal) for refusal in kind.refusals))
+        found += (
+            Case(kind),
+            *(Case(kind, example) for example in kind.examples),
+            *(Case(kind, refusal) for refusal in kind.refusals),
+        )
     return tuple(found)
 
 
@@ -76,7 +80,9 @@ def _check_example(grammar: Grammar, example: Example) -> None:
     after = grammar.apply(graph, edit).files
     for path, before in example.before.items():
         wanted = example.after.get(path, before)
-        _require(after[path].decode() == wanted, f"{edit.uri}: {path} is\n{after[path].decode()}\nand should be\n{wanted}")
+        _require(
+            after[path].decode() == wanted, f"{edit.uri}: {path} is\n{after[path].decode()}\nand should be\n{wanted}"
+        )
     offered = {(e.site, e.choice) for e in grammar.edits(graph)}
     _require((edit.site, edit.choice) in offered, f"{edit.uri}: is in the examples but is not offered")
     check_all_edits(graph, grammar)
@@ -87,7 +93,10 @@ def _check_refusal(grammar: Grammar, refusal: Refusal) -> None:
     try:
         grammar.apply(_graph(refusal.before), edit)
     except Refused as refused:
-        _require(refused.reason is refusal.reason, f"{edit.uri}: is refused as {refused.reason}, not as {refusal.reason}: {refused}")
+        _require(
+            refused.reason is refusal.reason,
+            f"{edit.uri}: is refused as {refused.reason}, not as {refusal.reason}: {refused}",
+        )
     else:
         raise AssertionError(f"{edit.uri}: should be refused as {refusal.reason} and is not")
 
@@ -95,7 +104,10 @@ def _check_refusal(grammar: Grammar, refusal: Refusal) -> None:
 def _check_shape(kind: EditKind) -> None:
     _require(bool(re.fullmatch(r"[a-z]+(-[a-z]+)+", kind.name)), f"{kind.name}: is no kebab-case verb")
     _require(bool(kind.examples and kind.refusals), f"{kind.name}: needs at least one example and one refusal")
-    _require(len((type(kind).__doc__ or "").splitlines()) > 1, f"{kind.name}: needs a docstring that says what, why and the source")
+    _require(
+        len((type(kind).__doc__ or "").splitlines()) > 1,
+        f"{kind.name}: needs a docstring that says what, why and the source",
+    )
     _require(not tuple(kind.sites(_graph({"a.py": ""}))), f"{kind.name}: offers a site in an empty file")
 
 

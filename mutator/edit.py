@@ -38,8 +38,10 @@ class Edit:
     @property
     def uri(self) -> str:
         """Print the edit; `parse_edit` reads it back."""
-        choice = urlencode([(name, _print_scalar(value)) for name, value in self.choice], safe="+", quote_via=quote)
-        return f"{self.kind}@{self.site}" + (f"?{choice}" if choice else "") + (f"#{self.anchor}" if self.anchor else "")
+        choice = urlencode([(name, _print_scalar(value)) for name, value in self.choice], quote_via=quote)
+        return (
+            f"{self.kind}@{self.site}" + (f"?{choice}" if choice else "") + (f"#{self.anchor}" if self.anchor else "")
+        )
 
 
 def parse_edit(uri: str) -> Edit:

@@ -44,7 +44,10 @@ def keeps_surroundings(data: bytes, replacements: Sequence[Replacement]) -> bool
 def fill(template: str, **holes: str) -> str:
     """Write expressions into a template such as `{left} * {right}`, with parentheses around those that would fall apart without."""
     names = {name: name for name in holes}
-    whole = {name: text if _stays_whole(template, {**names, name: text}, name) else f"({text})" for name, text in holes.items()}
+    whole = {
+        name: text if _stays_whole(template, {**names, name: text}, name) else f"({text})"
+        for name, text in holes.items()
+    }
     return template.format(**whole)
 
 
@@ -81,7 +84,9 @@ def _masked(data: bytes, spans: Sequence[tuple[int, int]], swapped: Sequence[boo
             return None
         start = lines[line - 1] + getattr(node, "col_offset", 0)
         end = lines[last - 1] + getattr(node, "end_col_offset", 0)
-        return next((swap for (first, last), swap in zip(spans, swapped, strict=True) if first <= start and end <= last), None)
+        return next(
+            (swap for (first, last), swap in zip(spans, swapped, strict=True) if first <= start and end <= last), None
+        )
 
     def walk(value: object) -> object:
         if isinstance(value, list):

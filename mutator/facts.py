@@ -56,7 +56,9 @@ _PLACING = frozenset(
         "triu",
     ]
 )
-_PLACING_NAMES = frozenset({"dim", "dims", "axis", "keepdim", "start_dim", "end_dim", "seed", "num_workers", "stacklevel", "maxsplit"})
+_PLACING_NAMES = frozenset(
+    {"dim", "dims", "axis", "keepdim", "start_dim", "end_dim", "seed", "num_workers", "stacklevel", "maxsplit"}
+)
 
 
 def places_things(graph: CodeGraph, node: Node) -> bool:
@@ -87,7 +89,12 @@ def forward_of_module(graph: CodeGraph, node: Node) -> bool:
     """Whether a node stands directly in the `forward` of a torch module."""
     function = graph.nodes[node.scope]
     owner = graph.nodes.get(function.scope)
-    return function.label == "forward" and owner is not None and owner.kind is NodeKind.CLASS and is_torch_module(graph, owner.slot)
+    return (
+        function.label == "forward"
+        and owner is not None
+        and owner.kind is NodeKind.CLASS
+        and is_torch_module(graph, owner.slot)
+    )
 
 
 def calls_in(graph: CodeGraph, statement: Node) -> Iterator[Node]:

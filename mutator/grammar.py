@@ -85,14 +85,20 @@ class Grammar:
         site = find_site(graph, edit)
         sites = {found.slot for found in kind.sites(graph)}
         if site.slot not in sites and site.kind in (NodeKind.FUNCTION, NodeKind.CLASS, NodeKind.MODULE):
-            inside = [slot for slot in sites if graph.nodes[slot].scope == site.slot]  # a person names the unit: its only site is meant
+            inside = [
+                slot for slot in sites if graph.nodes[slot].scope == site.slot
+            ]  # a person names the unit: its only site is meant
             site = graph.nodes[inside[0]] if len(inside) == 1 else site
         if graph.frozen(site):
             raise Refused(Reason.FROZEN, f"{site.path}: is frozen; edit the mutable files")
         if is_protected(graph, site, protected):
-            raise Refused(Reason.PROTECTED, f"{site.slot}: is protected; it belongs to the budget, the seed or the measuring")
+            raise Refused(
+                Reason.PROTECTED, f"{site.slot}: is protected; it belongs to the budget, the seed or the measuring"
+            )
         if site.slot not in sites:
-            raise Refused(Reason.NO_SITE, f"{site.slot}: {kind.name} does not apply there; `codegraft edits` lists where it does")
+            raise Refused(
+                Reason.NO_SITE, f"{site.slot}: {kind.name} does not apply there; `codegraft edits` lists where it does"
+            )
         return site
 
 
@@ -106,7 +112,9 @@ def find_site(graph: CodeGraph, edit: Edit) -> Node:
         return node
     stem = edit.site.rstrip("0123456789").removesuffix(".")
     moved = [
-        n for n in graph.nodes.values() if edit.anchor and n.anchor == edit.anchor and n.slot.rstrip("0123456789").removesuffix(".") == stem
+        n
+        for n in graph.nodes.values()
+        if edit.anchor and n.anchor == edit.anchor and n.slot.rstrip("0123456789").removesuffix(".") == stem
     ]
     if len(moved) == 1:
         return moved[0]

@@ -73,7 +73,9 @@ def make_patch(replacements: Iterable[tuple[str, Replacement]]) -> Patch:
         found.sort()
         for first, second in pairwise(found):
             if _overlap(first, second):
-                raise EditError(f"{path}: two replacements touch byte {second.start}; apply the edits one after the other")
+                raise EditError(
+                    f"{path}: two replacements touch byte {second.start}; apply the edits one after the other"
+                )
     return Patch(tuple((path, tuple(found)) for path, found in sorted(by_path.items())))
 
 
@@ -100,7 +102,9 @@ def _splice(path: str, data: bytes | None, replacements: tuple[Replacement, ...]
     for replacement in replacements:
         found = data[replacement.start : replacement.end]
         if found != replacement.expect or replacement.start > len(data):
-            raise EditError(f"{path}: byte {replacement.start} holds {found!r}, the patch expects {replacement.expect!r}")
+            raise EditError(
+                f"{path}: byte {replacement.start} holds {found!r}, the patch expects {replacement.expect!r}"
+            )
         parts += (data[position : replacement.start], replacement.new)
         position = replacement.end
     return b"".join((*parts, data[position:]))

@@ -24,7 +24,11 @@ def protected_slots(graph: CodeGraph, declared: Iterable[str] = ()) -> frozenset
     Raises: EditError: a declared slot names nothing.
     """
     found = [_named(graph, slot) for slot in declared]
-    pending = [statement for call in graph.of_kind(NodeKind.CALL) if _guards(graph, call) and (statement := graph.statement(call))]
+    pending = [
+        statement
+        for call in graph.of_kind(NodeKind.CALL)
+        if _guards(graph, call) and (statement := graph.statement(call))
+    ]
     slots = {node.slot for node in found}
     while pending:
         statement = pending.pop()
@@ -48,7 +52,9 @@ def is_protected(graph: CodeGraph, node: Node, protected: frozenset[str]) -> boo
 def _named(graph: CodeGraph, slot: str) -> Node:
     node = graph.nodes.get(slot)
     if node is None:
-        raise EditError(f"protected: {slot} names nothing in the sources; write a slot as `codegraft graph --json` prints it")
+        raise EditError(
+            f"protected: {slot} names nothing in the sources; write a slot as `codegraft graph --json` prints it"
+        )
     return graph.statement(node) or node
 
 

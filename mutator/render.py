@@ -47,7 +47,9 @@ def _rename_callee(intent: RenameCallee, graph: CodeGraph) -> Iterable[Placed]:
     return [
         (
             intent.call.path,
-            Replacement(call.function_end - len(call.function.encode()), call.function.encode(), intent.function.encode()),
+            Replacement(
+                call.function_end - len(call.function.encode()), call.function.encode(), intent.function.encode()
+            ),
         )
     ]
 
@@ -59,7 +61,10 @@ def _insert_stmt(intent: InsertStmt, graph: CodeGraph) -> Iterable[Placed]:
     start, end = _lines_of(graph, intent.anchor)
     indent = data[start : intent.anchor.start].decode()
     if indent.strip():
-        raise Refused(Reason.SHARED_LINE, f"{intent.anchor.slot}: shares its line with another statement; give it a line of its own")
+        raise Refused(
+            Reason.SHARED_LINE,
+            f"{intent.anchor.slot}: shares its line with another statement; give it a line of its own",
+        )
     text = "".join(f"{indent}{line}{newline}" for line in intent.text.split("\n"))
     if intent.before:
         return [(intent.anchor.path, Replacement(start, b"", text.encode()))]
@@ -71,14 +76,18 @@ def _insert_stmt(intent: InsertStmt, graph: CodeGraph) -> Iterable[Placed]:
 @_lower.register(EnsureImport)
 def _ensure_import(intent: EnsureImport, graph: CodeGraph) -> Iterable[Placed]:
     file = graph.files[intent.path]
-    statement = f"import {intent.module} as {intent.alias}" if intent.alias != intent.module else f"import {intent.module}"
+    statement = (
+        f"import {intent.module} as {intent.alias}" if intent.alias != intent.module else f"import {intent.module}"
+    )
     name = intent.alias.partition(".")[0]
     known = file.scopes[file.module].bindings.get(name, ())
     if known:
         wanted = intent.module if intent.alias != intent.module else name
         if all(binding.target == wanted for binding in known):
             return []
-        raise Refused(Reason.NAME_CLASH, f"{intent.path}: {name} means something else there; `{statement}` would hide it")
+        raise Refused(
+            Reason.NAME_CLASH, f"{intent.path}: {name} means something else there; `{statement}` would hide it"
+        )
     data = file.data
     position = _import_position(graph, intent.path)
     return [(intent.path, Replacement(position, b"", statement.encode() + (b"\r\n" if b"\r\n" in data else b"\n")))]
@@ -143,7 +152,9 @@ def _lines_of(graph: CodeGraph, statement: Node) -> tuple[int, int]:
     line_end = len(data) if rest < 0 else rest + 1
     between = data[end:line_end].strip()
     if between and not between.startswith(b"#"):
-        raise Refused(Reason.SHARED_LINE, f"{statement.slot}: shares its line with another statement; give it a line of its own")
+        raise Refused(
+            Reason.SHARED_LINE, f"{statement.slot}: shares its line with another statement; give it a line of its own"
+        )
     return data.rfind(b"\n", 0, statement.start) + 1, line_end
 
 
@@ -152,7 +163,9 @@ def _import_position(graph: CodeGraph, path: str) -> int:
     position, data = 0, graph.files[path].data
     for child in graph.files[path].tree.root_node.named_children:
         is_import = child.type in ("import_statement", "import_from_statement", "future_import_statement")
-        is_docstring = position == 0 and child.type == "expression_statement" and child.named_children[0].type == "string"
+        is_docstring = (
+            position == 0 and child.type == "expression_statement" and child.named_children[0].type == "string"
+        )
         if is_import or is_docstring:
             rest = data.find(b"\n", child.end_byte)
             position = len(data) if rest < 0 else rest + 1

@@ -27,10 +27,15 @@ def verify(graph: CodeGraph, patch: Patch, *, protected: frozenset[str] = frozen
             raise Refused(Reason.FROZEN, f"{path}: is frozen; edit the mutable files")
         for node in _touched(graph, path, [(r.start, r.end) for r in replacements]):
             if is_protected(graph, node, protected):
-                raise Refused(Reason.PROTECTED, f"{node.slot}: is protected; it belongs to the budget, the seed or the measuring")
+                raise Refused(
+                    Reason.PROTECTED, f"{node.slot}: is protected; it belongs to the budget, the seed or the measuring"
+                )
         _check_file(graph.files[path], read_file(path, changed[path]))
         if not keeps_surroundings(graph.files[path].data, replacements):
-            raise Refused(Reason.BROKEN, f"{path}: the edit would change code around it; it needs parentheses or a line of its own")
+            raise Refused(
+                Reason.BROKEN,
+                f"{path}: the edit would change code around it; it needs parentheses or a line of its own",
+            )
     return changed
 
 

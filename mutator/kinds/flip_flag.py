@@ -12,7 +12,9 @@ from mutator.kind import Choice, Example, Reason, Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CONTRACTS = frozenset({"is_causal", "causal"})  # what the metric assumes of a language model; the scorer's probe would void the trial
+_CONTRACTS = frozenset(
+    {"is_causal", "causal"}
+)  # what the metric assumes of a language model; the scorer's probe would void the trial
 _BOOKKEEPING = ("os.", "shutil.", "pathlib.", "json.", "logging.", "builtins.", "subprocess.")
 
 
@@ -31,17 +33,27 @@ class FlipFlag:
             "flip-flag@a:/literal.nesterov",
             {"a.py": "import torch\nopt = torch.optim.SGD(ps, nesterov=True)\n"},
         ),
-        Example({"a.py": "def f(x, tied=True): ...\n"}, "flip-flag@a:f/literal.tied", {"a.py": "def f(x, tied=False): ...\n"}),
+        Example(
+            {"a.py": "def f(x, tied=True): ...\n"},
+            "flip-flag@a:f/literal.tied",
+            {"a.py": "def f(x, tied=False): ...\n"},
+        ),
     )
     refusals = (
         Refusal({"a.py": "y = attend(q, k, v, is_causal=True)\n"}, "flip-flag@a:/literal.is_causal", Reason.NO_SITE),
         Refusal({"a.py": "while True:\n    break\n"}, "flip-flag@a:/literal.while", Reason.NO_SITE),
-        Refusal({"a.py": "import os\nos.makedirs(p, exist_ok=True)\n"}, "flip-flag@a:/literal.exist_ok", Reason.NO_SITE),
+        Refusal(
+            {"a.py": "import os\nos.makedirs(p, exist_ok=True)\n"}, "flip-flag@a:/literal.exist_ok", Reason.NO_SITE
+        ),
     )
 
     def sites(self, graph: CodeGraph) -> Iterator[Node]:
         """Every boolean that sets something."""
-        return (node for node in graph.of_kind(NodeKind.LITERAL) if graph.text(node) in ("True", "False") and _sets_something(graph, node))
+        return (
+            node
+            for node in graph.of_kind(NodeKind.LITERAL)
+            if graph.text(node) in ("True", "False") and _sets_something(graph, node)
+        )
 
     def choices(self, graph: CodeGraph, site: Node) -> tuple[Choice, ...]:
         """There is one other value."""
@@ -56,4 +68,8 @@ def _sets_something(graph: CodeGraph, node: Node) -> bool:
     if node.role not in ("value", "argument", "default") or node.label in _CONTRACTS or places_things(graph, node):
         return False
     outer = graph.parent(node)
-    return outer is None or outer.kind is not NodeKind.CALL or not any(c.startswith(_BOOKKEEPING) for c in graph.callees(outer))
+    return (
+        outer is None
+        or outer.kind is not NodeKind.CALL
+        or not any(c.startswith(_BOOKKEEPING) for c in graph.callees(outer))
+    )

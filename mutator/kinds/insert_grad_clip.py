@@ -41,7 +41,9 @@ class InsertGradClip:
             {"a.py": _STEP.format(clip="\n    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)")},
         ),
         Example(
-            {"a.py": "from torch.optim import SGD\ndef fit(loss, ps):\n\topt = SGD(ps)\n\tloss.backward()\n\topt.step()\n"},
+            {
+                "a.py": "from torch.optim import SGD\ndef fit(loss, ps):\n\topt = SGD(ps)\n\tloss.backward()\n\topt.step()\n"
+            },
             "insert-grad-clip@a:fit/stmt.step?max_norm=0.3",
             {
                 "a.py": "from torch.optim import SGD\nimport torch\ndef fit(loss, ps):\n\topt = SGD(ps)\n\tloss.backward()\n"
@@ -61,7 +63,9 @@ class InsertGradClip:
     def sites(self, graph: CodeGraph) -> Iterator[Node]:
         """Every statement that steps an optimizer of torch after a backward pass in its block, without clipping."""
         return (
-            node for node in graph.of_kind(NodeKind.STATEMENT) if node.label == "step" and _steps(graph, node) and _unclipped(graph, node)
+            node
+            for node in graph.of_kind(NodeKind.STATEMENT)
+            if node.label == "step" and _steps(graph, node) and _unclipped(graph, node)
         )
 
     def choices(self, graph: CodeGraph, site: Node) -> tuple[Choice, ...]:
@@ -73,7 +77,9 @@ class InsertGradClip:
         optimizer = read_call(graph, next(calls_in(graph, site))).function.rpartition(".")[0]
         models = tuple(module_instances(graph, site.scope))
         parameters = (
-            f"{models[0]}.parameters()" if len(models) == 1 else f'[p for group in {optimizer}.param_groups for p in group["params"]]'
+            f"{models[0]}.parameters()"
+            if len(models) == 1
+            else f'[p for group in {optimizer}.param_groups for p in group["params"]]'
         )
         clip = f"torch.nn.utils.clip_grad_norm_({parameters}, {choice[0][1]})"
         return (EnsureImport(site.path, "torch", "torch"), InsertStmt(site, clip, before=True))
@@ -85,5 +91,10 @@ def _steps(graph: CodeGraph, statement: Node) -> bool:
 
 
 def _unclipped(graph: CodeGraph, step: Node) -> bool:
-    labels = [call.label for statement in block_of(graph, step) if statement.start < step.start for call in calls_in(graph, statement)]
+    labels = [
+        call.label
+        for statement in block_of(graph, step)
+        if statement.start < step.start
+        for call in calls_in(graph, statement)
+    ]
     return "backward" in labels and not any(label.startswith("clip_grad") or label == "unscale_" for label in labels)

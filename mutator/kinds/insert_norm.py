@@ -64,7 +64,9 @@ class InsertNorm:
     def sites(self, graph: CodeGraph) -> Iterator[Node]:
         """Every assignment of an activation to one name in the `forward` of a torch module."""
         return (
-            n for n in graph.of_kind(NodeKind.STATEMENT) if forward_of_module(graph, n) and _activation(graph, n) and not _normed(graph, n)
+            n
+            for n in graph.of_kind(NodeKind.STATEMENT)
+            if forward_of_module(graph, n) and _activation(graph, n) and not _normed(graph, n)
         )
 
     def choices(self, graph: CodeGraph, site: Node) -> tuple[Choice, ...]:
@@ -82,7 +84,9 @@ def _activation(graph: CodeGraph, statement: Node) -> bool:
     assignment = graph.files[statement.path].tree.root_node.descendant_for_byte_range(statement.start, statement.end)
     while assignment is not None and assignment.type == "expression_statement":
         assignment = assignment.named_children[0]
-    left = assignment.child_by_field_name("left") if assignment is not None and assignment.type == "assignment" else None
+    left = (
+        assignment.child_by_field_name("left") if assignment is not None and assignment.type == "assignment" else None
+    )
     if left is None or left.type != "identifier":
         return False
     right = assignment.child_by_field_name("right") if assignment is not None else None
@@ -95,15 +99,24 @@ def _computes(graph: CodeGraph, call: SyntaxNode, scope: str) -> bool:
     for value in graph.resolver.callees(function, scope) if function is not None else ():
         owner = graph.nodes[value.name].scope if value.tag is Tag.METHOD else ""
         ours = value.name.endswith(".forward") and owner and is_torch_module(graph, owner)
-        if ours or value.name.startswith(f"{FUNCTIONAL}.") or (value.name.startswith("torch.nn.") and value.name.endswith(".__call__")):
+        if (
+            ours
+            or value.name.startswith(f"{FUNCTIONAL}.")
+            or (value.name.startswith("torch.nn.") and value.name.endswith(".__call__"))
+        ):
             return True
     return False
 
 
 def _normed(graph: CodeGraph, statement: Node) -> bool:
     """Whether the statement or the next one normalises already."""
-    following = [n for n in graph.of_kind(NodeKind.STATEMENT) if n.scope == statement.scope and n.start > statement.start][:1]
+    following = [
+        n for n in graph.of_kind(NodeKind.STATEMENT) if n.scope == statement.scope and n.start > statement.start
+    ][:1]
     calls = (
-        call for node in (statement, *following) if node is statement or node.label == statement.label for call in calls_in(graph, node)
+        call
+        for node in (statement, *following)
+        if node is statement or node.label == statement.label
+        for call in calls_in(graph, node)
     )
     return any("norm" in slot.lower() for call in calls for slot in (call.label, *graph.callees(call)))

@@ -29,8 +29,16 @@ class ReplaceOperator:
     examples = (
         Example({"a.py": "y = a + b * c\n"}, "replace-operator@a:/op.add?to=mul", {"a.py": "y = a * (b * c)\n"}),
         Example({"a.py": "y = (a - b) / c\n"}, "replace-operator@a:/op.div?to=add", {"a.py": "y = (a - b) + c\n"}),
-        Example({"a.py": "y = w * (a / b)  # mean\n"}, "replace-operator@a:/op.div?to=sub", {"a.py": "y = w * (a - b)  # mean\n"}),
-        Example({"a.py": "if t < warm:\n    t = 0\n"}, "replace-operator@a:/op.lt?to=le", {"a.py": "if t <= warm:\n    t = 0\n"}),
+        Example(
+            {"a.py": "y = w * (a / b)  # mean\n"},
+            "replace-operator@a:/op.div?to=sub",
+            {"a.py": "y = w * (a - b)  # mean\n"},
+        ),
+        Example(
+            {"a.py": "if t < warm:\n    t = 0\n"},
+            "replace-operator@a:/op.lt?to=le",
+            {"a.py": "if t <= warm:\n    t = 0\n"},
+        ),
     )
     refusals = (
         Refusal({"a.py": "y = x[i + 1]\n"}, "replace-operator@a:/op.add?to=sub", Reason.NO_SITE),
@@ -66,4 +74,6 @@ def _is_quantity(graph: CodeGraph, node: Node) -> bool:
     if not known or node.role == "augmented" or (node.role != "statement" and places_things(graph, node)):
         return False
     operands = _operands(graph, node)
-    return len(operands) == 2 and not any(text.lstrip("rbfRBF").startswith(("'", '"', "[")) or "\n" in text for text in operands)
+    return len(operands) == 2 and not any(
+        text.lstrip("rbfRBF").startswith(("'", '"', "[")) or "\n" in text for text in operands
+    )

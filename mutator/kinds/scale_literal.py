@@ -32,14 +32,20 @@ class ScaleLiteral:
     name = "scale-literal"
     examples = (
         Example({"a.py": "lr: float = 8e-3\n"}, "scale-literal@a:/literal.lr?by=0.5", {"a.py": "lr: float = 4e-3\n"}),
-        Example({"a.py": "n_embd = 64  # width\n"}, "scale-literal@a:/literal.n_embd?by=2.0", {"a.py": "n_embd = 128  # width\n"}),
+        Example(
+            {"a.py": "n_embd = 64  # width\n"},
+            "scale-literal@a:/literal.n_embd?by=2.0",
+            {"a.py": "n_embd = 128  # width\n"},
+        ),
         Example({"a.py": "f(beta2=0.95)\n"}, "scale-literal@a:/literal.beta2?by=2.0", {"a.py": "f(beta2=0.9)\n"}),
         Example(
             {"a.py": "def f(x):\n    return 0.5 * x\n"},
             "scale-literal@a:f/literal.return?by=1.4",
             {"a.py": "def f(x):\n    return 0.7 * x\n"},
         ),
-        Example({"a.py": "TOKENS = 65_536\n"}, "scale-literal@a:/literal.TOKENS?by=2.0", {"a.py": "TOKENS = 131_072\n"}),
+        Example(
+            {"a.py": "TOKENS = 65_536\n"}, "scale-literal@a:/literal.TOKENS?by=2.0", {"a.py": "TOKENS = 131_072\n"}
+        ),
     )
     refusals = (
         Refusal({"a.py": "dropout = 0.0\n"}, "scale-literal@a:/literal.dropout?by=2.0", Reason.NO_SITE),
@@ -73,7 +79,11 @@ def _is_quantity(graph: CodeGraph, node: Node) -> bool:
     text = graph.text(node)
     if not _NUMBER.fullmatch(text) or float(text.replace("_", "")) == 0 or places_things(graph, node):
         return False
-    return node.role in ("value", "argument", "default") and abs(float(text.replace("_", ""))) > 1 if _is_int(text) else True
+    return (
+        node.role in ("value", "argument", "default") and abs(float(text.replace("_", ""))) > 1
+        if _is_int(text)
+        else True
+    )
 
 
 def _is_int(text: str) -> bool:

@@ -59,7 +59,11 @@ class SwapActivation:
             "swap-activation@a:/call.tanh?to=gelu",
             Reason.NAME_CLASH,
         ),
-        Refusal({"a.py": "from torch import nn\nact = nn.ReLU()\n"}, "swap-activation@a:/call.ReLU?to=relu2", Reason.NO_CHOICE),
+        Refusal(
+            {"a.py": "from torch import nn\nact = nn.ReLU()\n"},
+            "swap-activation@a:/call.ReLU?to=relu2",
+            Reason.NO_CHOICE,
+        ),
     )
 
     def sites(self, graph: CodeGraph) -> Iterator[Node]:

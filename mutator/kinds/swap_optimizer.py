@@ -62,7 +62,9 @@ class SwapOptimizer:
             "swap-optimizer@a:/call.AdamW?lr_scale=1.0&to=SGD",
             Reason.NO_SITE,
         ),
-        Refusal({"a.py": "opt = AdamW(ps, lr=1)\n"}, "swap-optimizer@a:/call.AdamW?lr_scale=1.0&to=SGD", Reason.NO_SITE),
+        Refusal(
+            {"a.py": "opt = AdamW(ps, lr=1)\n"}, "swap-optimizer@a:/call.AdamW?lr_scale=1.0&to=SGD", Reason.NO_SITE
+        ),
         Refusal(
             {"a.py": "import torch\no = torch.optim.SGD(ps, lr=1)\n"},
             "swap-optimizer@a:/call.SGD?lr_scale=1.0&to=LBFGS",
@@ -80,7 +82,10 @@ class SwapOptimizer:
 
     def choices(self, graph: CodeGraph, site: Node) -> tuple[Choice, ...]:
         """The other optimizers, with the learning rate scaled where one is passed."""
-        old, scales = calls_only(graph, site, "torch.optim."), _LR_SCALES if read_call(graph, site).keyword("lr") else (1.0,)
+        old, scales = (
+            calls_only(graph, site, "torch.optim."),
+            _LR_SCALES if read_call(graph, site).keyword("lr") else (1.0,),
+        )
         return tuple((("lr_scale", scale), ("to", name)) for name in _TAKES if name != old for scale in scales)
 
     def plan(self, graph: CodeGraph, site: Node, choice: Choice) -> tuple[Intent, ...]:

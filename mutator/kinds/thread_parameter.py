@@ -48,12 +48,17 @@ class ThreadParameter:
             "thread-parameter@norm:Norm.forward/literal.eps?name=norm_eps",
             {
                 "config.py": _CONFIG + "    norm_eps: float = 1e-5\n",
-                "norm.py": _NORM.format(param=", norm_eps=1e-5", keep="\n        self.norm_eps = norm_eps", eps="self.norm_eps"),
+                "norm.py": _NORM.format(
+                    param=", norm_eps=1e-5", keep="\n        self.norm_eps = norm_eps", eps="self.norm_eps"
+                ),
                 "model.py": _MODEL.format(argument=", norm_eps=cfg.norm_eps"),
             },
         ),
         Example(
-            {"config.py": _CONFIG, "a.py": "from config import Config\n\n\ndef f(x, cfg: Config):\n    return max(x, 1e-3)\n"},
+            {
+                "config.py": _CONFIG,
+                "a.py": "from config import Config\n\n\ndef f(x, cfg: Config):\n    return max(x, 1e-3)\n",
+            },
             "thread-parameter@a:f/literal.max?name=f_max",
             {
                 "config.py": _CONFIG + "    f_max: float = 1e-3\n",
@@ -62,7 +67,11 @@ class ThreadParameter:
         ),
     )
     refusals = (
-        Refusal({"a.py": "def f(x):\n    return 0.5 * x\n"}, "thread-parameter@a:f/literal.return?name=f_return", Reason.NO_SITE),
+        Refusal(
+            {"a.py": "def f(x):\n    return 0.5 * x\n"},
+            "thread-parameter@a:f/literal.return?name=f_return",
+            Reason.NO_SITE,
+        ),
         Refusal(
             {"config.py": _CONFIG, "norm.py": _NORM.format(param="", keep="", eps="1e-5") + "\n\nn = Norm(8)\n"},
             "thread-parameter@norm:Norm.forward/literal.eps?name=norm_eps",
@@ -124,12 +133,22 @@ def _through_constructor(graph: CodeGraph, owner: Node, name: str) -> _Route | N
     constructor = graph.nodes.get(f"{owner.slot}.__init__")
     calls = [graph.nodes[slot] for slot in graph.sources(owner.slot, EdgeKind.CALLS)]
     reach = [(call, _config_in_reach(graph, _scope_of(graph, call))) for call in calls]
-    if constructor is None or not reach or any(found is None or read_call(graph, call).starred for call, found in reach):
+    if (
+        constructor is None
+        or not reach
+        or any(found is None or read_call(graph, call).starred for call, found in reach)
+    ):
         return None
     classes = {found[1] for _, found in reach if found}
     if len(classes) != 1 or any(graph.frozen(call) for call in calls):
         return None
-    return _finish(graph, name, classes.pop(), constructor=constructor, calls=tuple((call, found[0]) for call, found in reach if found))
+    return _finish(
+        graph,
+        name,
+        classes.pop(),
+        constructor=constructor,
+        calls=tuple((call, found[0]) for call, found in reach if found),
+    )
 
 
 def _finish(
@@ -144,7 +163,11 @@ def _finish(
     """Refuse a name that is taken, and a configuration whose fields cannot be followed."""
     fields = [graph.nodes[s] for s in graph.targets(config, EdgeKind.CONTAINS)]
     last = [node for node in fields if node.kind is NodeKind.STATEMENT and graph.targets(node.slot, EdgeKind.WRITES)]
-    names = {node.label for node in graph.nodes.values() if constructor is not None and node.scope in (constructor.slot, constructor.scope)}
+    names = {
+        node.label
+        for node in graph.nodes.values()
+        if constructor is not None and node.scope in (constructor.slot, constructor.scope)
+    }
     taken = name in names or graph.resolver.attribute(config, name) or not name.isidentifier()
     return None if taken or not last else _Route(name, last[-1], reads, constructor, calls)
 
@@ -169,5 +192,9 @@ def _is_quantity(graph: CodeGraph, node: Node) -> bool:
 
 def _first_statement(graph: CodeGraph, constructor: Node) -> Node:
     """Return the statement after which attributes may be set: `super().__init__()`, or the first one."""
-    inside = [n for s in graph.targets(constructor.slot, EdgeKind.CONTAINS) if (n := graph.nodes[s]).kind is NodeKind.STATEMENT]
+    inside = [
+        n
+        for s in graph.targets(constructor.slot, EdgeKind.CONTAINS)
+        if (n := graph.nodes[s]).kind is NodeKind.STATEMENT
+    ]
     return next((n for n in inside if graph.text(n).startswith("super()")), inside[0])

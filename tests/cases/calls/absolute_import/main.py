@@ -1,0 +1,7 @@
+import tools
+import pkg.deep as deep
+
+
+def run():
+    tools.go()
+    deep.down()

@@ -1,0 +1,6 @@
+from low import Low
+
+
+class High(Low):
+    def f(self):
+        self.g()

@@ -1,0 +1,9 @@
+from . import b
+from .b import g as h
+from ..top import t
+
+
+def f():
+    b.g()
+    h()
+    t()

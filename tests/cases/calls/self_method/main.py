@@ -1,0 +1,5 @@
+class A:
+    def f(self):
+        self.g()
+
+    def g(self): ...

@@ -1,0 +1,99 @@
+"""The graph over files: who calls whom, who reads what, and that equal sources give equal graphs."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graph.build import build_graph
+from graph.model import EdgeKind, NodeKind
+from graph.snapshot import GraphError, Snapshot, python_files, read_snapshot
+from graph.summary import summarize, to_json
+from harness.sources import open_sources
+from mutator.grammar import DEFAULT_GRAMMAR
+
+CASES = Path(__file__).parent / "cases" / "calls"
+BYTELM = open_sources("bytelm")
+EDITS = tuple(DEFAULT_GRAMMAR.edits(BYTELM.graph, protected=BYTELM.protected))
+
+
+def graph_of(**sources):
+    return build_graph(Snapshot({f"{name}.py": text.encode() for name, text in sources.items()}))
+
+
+@pytest.mark.parametrize("folder", sorted(CASES.iterdir()), ids=lambda folder: folder.name)
+def test_calls_are_resolved_as_the_case_expects(folder):
+    graph = build_graph(read_snapshot(folder, python_files(folder)))
+    found = sorted(
+        f"{edge.source} -> {edge.target}"
+        for edge in graph.edges
+        if edge.kind is EdgeKind.CALLS and not edge.target.startswith("builtins.")
+    )
+    assert found == (folder / "expected.txt").read_text().splitlines()
+
+
+def test_a_call_that_cannot_be_followed_is_unresolved_and_never_guessed():
+    graph = graph_of(a="def f(x):\n    x.go()\n", b="class B:\n    def go(self): ...\n")
+    assert graph.targets("a:f/call.go", EdgeKind.UNRESOLVED) == ("?x.go",)
+    assert not graph.targets("a:f/call.go", EdgeKind.CALLS)
+
+
+def test_a_class_is_never_its_own_base():
+    graph = graph_of(a="import torch.nn as nn\nclass Linear(nn.Linear): ...\n")
+    assert graph.targets("a:Linear", EdgeKind.INHERITS) == ("torch.nn.Linear",)
+
+
+def test_a_configuration_field_knows_who_reads_it_in_other_files():
+    readers = BYTELM.graph.sources("config:ModelConfig/attr.n_embd", EdgeKind.READS)
+    assert {reader.partition(":")[0] for reader in readers} >= {"layers", "model"}
+
+
+def test_the_optimizer_step_is_known_across_files():
+    step = next(node for node in BYTELM.graph.of_kind(NodeKind.CALL) if node.label == "step" and node.module == "train")
+    assert BYTELM.graph.callees(step) == ("torch.optim.AdamW.step",)
+
+
+def test_a_file_that_does_not_parse_is_an_error_node_and_the_rest_stands():
+    graph = graph_of(bad="def f(:\n", good="def g(): ...\ng()\n")
+    assert graph.nodes["bad"].kind is NodeKind.ERROR
+    assert "bad.py:1" in graph.files["bad.py"].error
+    assert graph.targets("good:/call.g", EdgeKind.CALLS) == ("good:g",)
+
+
+def test_every_node_slices_its_own_source():
+    for node in BYTELM.graph.nodes.values():
+        if node.kind in (NodeKind.CALL, NodeKind.LITERAL, NodeKind.OPERATOR):
+            assert BYTELM.graph.syntax(node).text == BYTELM.graph.text(node).encode()
+
+
+def test_slots_are_unique_and_every_edge_ends_at_a_node():
+    assert all(edge.source in BYTELM.graph.nodes and edge.target in BYTELM.graph.nodes for edge in BYTELM.graph.edges)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(EDITS))
+def test_a_graph_rebuilt_after_an_edit_equals_one_built_from_nothing(edit):
+    edited = DEFAULT_GRAMMAR.apply(BYTELM.graph, edit, protected=BYTELM.protected)
+    incremental = build_graph(edited, previous=BYTELM.graph)
+    assert incremental == build_graph(edited)
+    assert incremental != BYTELM.graph
+    unchanged = [path for path in edited.files if edited.files[path] == BYTELM.snapshot.files[path]]
+    assert all(incremental.files[path] is BYTELM.graph.files[path] for path in unchanged if path.endswith(".py"))
+
+
+def test_a_missing_file_and_an_empty_folder_are_one_line(tmp_path):
+    with pytest.raises(GraphError, match=r"nothing\.py: cannot be read"):
+        read_snapshot(tmp_path, ["nothing.py"])
+    with pytest.raises(GraphError, match="holds no Python file"):
+        python_files(tmp_path)
+
+
+def test_the_summary_names_what_was_not_resolved_and_the_json_has_it_all():
+    graph = graph_of(a="def f(x):\n    x.go()\n", bad="def f(:\n")
+    lines = "\n".join(summarize(graph))
+    assert "x.go" in lines
+    assert "bad.py:1" in lines
+    exported = to_json(graph)
+    assert len(exported["nodes"]) == len(graph.nodes)
+    assert len(exported["edges"]) == len(graph.edges)

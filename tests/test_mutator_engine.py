@@ -1,0 +1,144 @@
+"""Legal edits on a real target: all of them apply, none leaves its place, and what is refused says why."""
+
+import subprocess
+
+import pytest
+
+from graph.build import build_graph
+from graph.snapshot import Snapshot
+from harness.sources import open_sources
+from mutator.conformance import check_all_edits
+from mutator.edit import SiteGone, parse_edit
+from mutator.grammar import DEFAULT_GRAMMAR, Grammar
+from mutator.kind import Reason, Refused
+from mutator.kinds.scale_literal import ScaleLiteral
+from mutator.patch import Replacement, make_patch
+from mutator.protect import protected_slots
+from mutator.verify import verify
+
+BYTELM = open_sources("bytelm")
+
+
+def graph_of(text):
+    return build_graph(Snapshot({"a.py": text.encode() if isinstance(text, str) else text}))
+
+
+def edit_of(uri):
+    return parse_edit(uri)
+
+
+def test_every_legal_edit_of_bytelm_applies_verifies_and_inverts():
+    assert check_all_edits(BYTELM.graph, DEFAULT_GRAMMAR, protected=BYTELM.protected) >= 200
+
+
+def test_bytelm_has_edits_of_every_kind():
+    kinds = {edit.kind for edit in DEFAULT_GRAMMAR.edits(BYTELM.graph, protected=BYTELM.protected)}
+    assert kinds == {kind.name for kind in DEFAULT_GRAMMAR.kinds}
+
+
+def test_no_edit_touches_a_frozen_file_or_a_protected_statement():
+    spans = {slot: BYTELM.graph.nodes[slot] for slot in BYTELM.protected}
+    for edit in DEFAULT_GRAMMAR.edits(BYTELM.graph, protected=BYTELM.protected):
+        patch = DEFAULT_GRAMMAR.plan(BYTELM.graph, edit, protected=BYTELM.protected)
+        assert not set(patch.paths) & BYTELM.snapshot.frozen
+        for path, replacements in patch.files:
+            for node in spans.values():
+                assert node.path != path or all(r.end <= node.start or r.start >= node.end for r in replacements), (
+                    edit.uri
+                )
+
+
+def test_the_budget_and_the_seed_of_bytelm_are_protected():
+    texts = [BYTELM.graph.text(BYTELM.graph.nodes[slot]) for slot in BYTELM.protected]
+    assert any("seed" in text for text in texts)
+    assert any("progress" in text for text in texts)
+
+
+def test_threading_a_parameter_changes_three_files_in_one_edit():
+    edits = list(DEFAULT_GRAMMAR.only("thread-parameter").edits(BYTELM.graph, protected=BYTELM.protected))
+    patches = [DEFAULT_GRAMMAR.plan(BYTELM.graph, edit, protected=BYTELM.protected) for edit in edits]
+    assert any(patch.paths == ("config.py", "layers.py", "model.py") for patch in patches)
+
+
+def test_the_diff_of_an_edit_can_be_applied_and_taken_back_by_git(tmp_path):
+    edit = next(e for e in DEFAULT_GRAMMAR.only("thread-parameter").edits(BYTELM.graph, protected=BYTELM.protected))
+    patch = DEFAULT_GRAMMAR.plan(BYTELM.graph, edit, protected=BYTELM.protected)
+    for path, data in BYTELM.snapshot.files.items():
+        (tmp_path / path).write_bytes(data)
+    diff = patch.unified_diff(BYTELM.snapshot.files)
+    for flags in ([], ["-R"]):
+        subprocess.run(["git", "apply", *flags, "-"], cwd=tmp_path, input=diff.encode(), check=True)
+        wanted = BYTELM.snapshot.files if flags else {**BYTELM.snapshot.files, **patch.apply(BYTELM.snapshot.files)}
+        assert {path: (tmp_path / path).read_bytes() for path in wanted} == dict(wanted)
+
+
+def test_an_edit_finds_its_site_after_others_were_inserted_before_it():
+    old = graph_of("def f(x):\n    y = 0.5 * x\n    return y\n")
+    edit = next(e for e in Grammar((ScaleLiteral(),)).edits(old) if e.choice == (("by", 2.0),))
+    new = graph_of("def f(x):\n    y = 0.1 * x\n    y = 0.5 * x\n    return y\n")
+    assert "y = 1.0 * x" in Grammar((ScaleLiteral(),)).apply(new, edit).files["a.py"].decode()
+
+
+def test_a_site_whose_own_statement_changed_is_gone_and_never_edited_blindly():
+    edit = next(iter(DEFAULT_GRAMMAR.only("scale-literal").edits(graph_of("lr = 0.5\n"))))
+    with pytest.raises(SiteGone, match="has changed"):
+        DEFAULT_GRAMMAR.apply(graph_of("lr = 0.25\n"), edit)
+    with pytest.raises(SiteGone, match="is not in the sources"):
+        DEFAULT_GRAMMAR.apply(graph_of("rate = 0.25\n"), edit)
+
+
+def test_a_person_may_name_the_unit_when_it_has_one_site():
+    uri = "swap-optimizer@optim:build_optimizer?lr_scale=1.0&to=Adam"
+    assert (
+        "torch.optim.Adam("
+        in DEFAULT_GRAMMAR.apply(BYTELM.graph, parse_edit(uri), protected=BYTELM.protected).files["optim.py"].decode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "uri", "before", "after"),
+    [
+        (b"def f():\r\n    x = 1.5  # keep\r\n", "scale-literal@a:f/literal.x?by=2.0", b"1.5", b"3.0"),
+        (b"\xef\xbb\xbfx = 1.5\n", "scale-literal@a:/literal.x?by=2.0", b"1.5", b"3.0"),
+        ("ä = 'ü'; x = 1.5\n".encode(), "scale-literal@a:/literal.x?by=2.0", b"1.5", b"3.0"),
+        (b"class A:\n\tx = 1.5\n\n\n# end", "scale-literal@a:A/literal.x?by=2.0", b"1.5", b"3.0"),
+    ],
+    ids=["crlf", "bom", "wide characters", "tabs and no last newline"],
+)
+def test_every_other_byte_stays(text, uri, before, after):
+    assert DEFAULT_GRAMMAR.apply(graph_of(text), edit_of(uri)).files["a.py"] == text.replace(before, after)
+
+
+def test_an_insertion_that_shares_its_line_is_refused():
+    text = "import torch\nopt = torch.optim.SGD(ps)\nloss.backward(); opt.step()\n"
+    with pytest.raises(Refused) as refused:
+        DEFAULT_GRAMMAR.apply(graph_of(text), edit_of("insert-grad-clip@a:/stmt.step?max_norm=1.0"))
+    assert refused.value.reason is Reason.SHARED_LINE
+
+
+def test_the_verifier_refuses_each_thing_that_breaks_code():
+    graph = graph_of("import os\n\n\ndef f(x):\n    return os.sep + x  # why\n")
+    start = graph.snapshot.files["a.py"].index(b"return")
+    for old, new, why in [
+        (b"return os.sep + x", b"return (", "does not compile"),
+        (b"return os.sep + x", b"return sys.sep", "leaves sys unbound"),
+        (b"return os.sep + x  # why", b"return os.sep + x", "lose a comment"),
+        (b"os", b"x if x else os", "around it"),
+    ]:
+        at = start + b"return os.sep + x".index(old) if old in b"return os.sep + x" else start
+        with pytest.raises(Refused, match=why):
+            verify(graph, make_patch([("a.py", Replacement(at, old, new))]))
+
+
+def test_what_the_manifest_protects_is_refused():
+    graph = graph_of("def f(x):\n    return 0.5 * x\n")
+    protected = protected_slots(graph, ["a:f/stmt.return"])
+    assert not list(DEFAULT_GRAMMAR.edits(graph, protected=protected))
+    with pytest.raises(Refused) as refused:
+        DEFAULT_GRAMMAR.apply(graph, edit_of("scale-literal@a:f/literal.return?by=2.0"), protected=protected)
+    assert refused.value.reason is Reason.PROTECTED
+
+
+def test_grammars_add_and_narrow():
+    narrow = DEFAULT_GRAMMAR.only("flip-flag") + DEFAULT_GRAMMAR.only("scale-literal")
+    assert [kind.name for kind in narrow.kinds] == ["flip-flag", "scale-literal"]
