@@ -1,0 +1,67 @@
+"""The command line. Each command lives in a module that is imported when the command runs, so that `--help` stays fast."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class _Lazy:
+    """Where a command is, and the line that `--help` shows for it."""
+
+    module: str
+    help: str
+
+
+_COMMANDS = {
+    "graph": _Lazy("harness.cli.code", "Show the code graph of a target."),
+    "kinds": _Lazy("harness.cli.code", "List the edit kinds, or show one with its examples."),
+    "edits": _Lazy("harness.cli.code", "List the legal edits of a target."),
+    "apply": _Lazy("harness.cli.code", "Apply edits to a target and print the diff."),
+    "run": _Lazy("harness.cli.search", "Train and score a target once, with or without edits."),
+    "search": _Lazy("harness.cli.search", "Search over a target's code; the same --out folder resumes."),
+    "status": _Lazy("harness.cli.campaign", "Say where a campaign stands."),
+    "report": _Lazy("harness.cli.campaign", "Write a campaign's report: one offline HTML file."),
+}
+
+
+class _Commands(click.Group):
+    """A group that knows its commands by name and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        lazy = _COMMANDS.get(cmd_name)
+        command = getattr(importlib.import_module(lazy.module), cmd_name) if lazy is not None else None
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.help) for name, lazy in _COMMANDS.items()])
+
+
+def main() -> None:
+    """Run the command line; an error is one line, `codegraft: what is wrong; what to do`."""
+    try:
+        code = commands.main(prog_name="codegraft", standalone_mode=False)
+    except click.ClickException as error:
+        where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and error.ctx else "codegraft: "
+        click.echo(where + error.format_message(), err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)  # 128 + SIGINT, as shells report it
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="codegraft", message="%(package)s %(version)s")
+def commands() -> None:
+    """Search over machine-learning code: typed edits on a semantic graph, trained, measured and judged.
+
+    TARGET is a folder with a codegraft.toml, or the name of a target that ships with codegraft: bytelm, toy.
+    """

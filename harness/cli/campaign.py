@@ -1,0 +1,37 @@
+"""The commands about a campaign: status and report. They read, while the campaign may still run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.cli.errors import one_line_errors
+from harness.ledger import read_record
+from harness.report import write_report
+from harness.standing import standing_json, standing_lines
+
+folder = click.argument("campaign", type=click.Path(path_type=Path))
+
+
+@click.command()
+@folder
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
+@one_line_errors
+def status(campaign: Path, as_json: bool) -> None:
+    """Say where a campaign stands: baseline and noise, verdicts, best, why it stopped."""
+    record = read_record(campaign)
+    if as_json:
+        click.echo(json.dumps(standing_json(record)))
+        return
+    for line in standing_lines(record):
+        click.echo(line)
+
+
+@click.command()
+@folder
+@one_line_errors
+def report(campaign: Path) -> None:
+    """Write CAMPAIGN/report.html: one offline file with the chart, every trial with its diff, the lineage and what each kind paid."""
+    click.echo(f"report    {write_report(campaign)}")

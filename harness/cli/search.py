@@ -1,0 +1,106 @@
+"""The commands that train: run and search."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from graph.build import build_graph
+from harness.campaign import Campaign
+from harness.cli.errors import one_line_errors
+from harness.ledger import LEDGER_FILE, Ledger, Settings
+from harness.lines import outcome_line
+from harness.measure import Runner
+from harness.objects import ObjectStore
+from harness.sources import open_sources, open_target
+from harness.standing import standing_lines
+from harness.values import TrialError
+from mutator.edit import parse_edit
+from mutator.grammar import DEFAULT_GRAMMAR
+from policy.make import POLICIES, make_policy
+from targets.manifest import TargetError
+
+launch = click.option(
+    "--launch", type=click.Choice(["zygote", "exec"]), default="zygote", show_default=True,
+    help="Fork trials from a process with the target's libraries, or start an interpreter each; the results are equal.",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("target")
+@click.argument("edits", nargs=-1, metavar="[EDIT]...")
+@click.option("--seed", default=0, show_default=True, help="Seed of the training run.")
+@launch
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
+@one_line_errors
+def run(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: bool) -> None:
+    """Train and score TARGET once, after the EDITs if there are any. Exits with 1 when there is no metric."""
+    sources = open_sources(target)
+    if sources.target is None:
+        raise TargetError(f"{sources.root}: has no codegraft.toml; write one, see targets/bytelm for an example")
+    graph = sources.graph
+    for uri in edits:
+        graph = build_graph(DEFAULT_GRAMMAR.apply(graph, parse_edit(uri), protected=sources.protected), previous=graph)
+    with Runner(sources.target, launch="exec" if launch == "exec" else "zygote") as runner:
+        outcome = runner.run(graph.snapshot, seed)
+    click.echo(
+        json.dumps({**asdict(outcome), "metric": outcome.metric if outcome.ok else None})
+        if as_json
+        else outcome_line(sources.target.metric, outcome)
+    )
+    if not outcome.ok:
+        raise TrialError(f"{sources.target.name}: {outcome.status}: {outcome.detail}")
+
+
+@click.command()
+@click.argument("target")
+@click.option("--policy", default="ppo", show_default=True, help=f"One of {', '.join(POLICIES)}.")
+@click.option("--trials", type=click.IntRange(1), default=100, show_default=True, help="How many edits to try.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the campaign: of the policy and of all runs.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the campaign; the same one resumes.",
+)
+@click.option("--slots", type=click.IntRange(1), default=2, show_default=True, help="Trials that run at the same time.")
+@click.option(
+    "--replicates", type=click.IntRange(2), default=3, show_default=True, help="Runs of the baseline, for its noise."
+)
+@launch
+@one_line_errors
+def search(  # noqa: PLR0913 -- the parameters of a command are its options
+    target: str, policy: str, trials: int, seed: int, out: Path, slots: int, replicates: int, launch: str
+) -> None:
+    """Search over the code of TARGET: propose typed edits, train, measure, judge, learn."""
+    found = open_target(target)
+    learner = make_policy(policy, seed)
+    settings = Settings(
+        str(found.folder), found.name, found.metric, found.direction, policy, seed, trials, slots, replicates
+    )
+    with (
+        _open_ledger(out, settings) as ledger,
+        Runner(found, n_slots=slots, launch="exec" if launch == "exec" else "zygote") as runner,
+    ):
+        record = Campaign(found, ledger, ObjectStore(out), announce=click.echo).run(runner, learner)
+    for line in standing_lines(record):
+        click.echo(line)
+    click.echo(f"report    codegraft report {out}")
+
+
+def _open_ledger(folder: Path, settings: Settings) -> Ledger:
+    """Start a campaign, or go on with the one in the folder when it was started with the same settings."""
+    if not (folder / LEDGER_FILE).exists():
+        return Ledger.create(folder, settings)
+    ledger = Ledger(folder)
+    known, wanted = asdict(ledger.record.settings), asdict(settings)
+    for name, value in known.items():
+        if wanted[name] != value:
+            ledger.close()
+            raise TargetError(
+                f"{folder}: its campaign has {name} {value}, not {wanted[name]}; give the same options, or another --out"
+            )
+    return ledger

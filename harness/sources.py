@@ -1,0 +1,73 @@
+"""Open what a person names as TARGET: a folder with a manifest, a target that ships with codegraft, or any folder of Python files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import targets
+from graph.build import build_graph
+from graph.model import CodeGraph
+from graph.snapshot import Snapshot, python_files, read_snapshot
+from mutator.protect import protected_slots
+from targets.manifest import MANIFEST, Target, TargetError, load_target
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The sources of one target, with what edits may not touch."""
+
+    root: Path
+    snapshot: Snapshot
+    target: Target | None = None
+
+    @cached_property
+    def graph(self) -> CodeGraph:
+        """The code graph of the sources."""
+        return build_graph(self.snapshot)
+
+    @cached_property
+    def protected(self) -> frozenset[str]:
+        """The slots that no edit may touch."""
+        return protected_slots(self.graph, self.target.protected if self.target is not None else ())
+
+
+def open_sources(name: str) -> Sources:
+    """Read the sources of a target or of a plain folder.
+
+    Raises: TargetError: the manifest is wrong. GraphError: there is nothing to read.
+    """
+    folder = find_folder(name)
+    if not (folder / MANIFEST).is_file():
+        return Sources(folder, read_snapshot(folder, python_files(folder)))
+    target = load_target(folder)
+    return Sources(target.root_dir, read_target(target), target)
+
+
+def open_target(name: str) -> Target:
+    """Load a target that can be trained.
+
+    Raises: TargetError: there is no such folder, no manifest in it, or it is wrong.
+    """
+    return load_target(find_folder(name))
+
+
+def read_target(target: Target) -> Snapshot:
+    """Read the mutable and frozen files of a target."""
+    return read_snapshot(target.root_dir, target.mutable, frozen=target.frozen)
+
+
+def find_folder(name: str) -> Path:
+    """Return the folder that a person means: a path, else a target that ships with codegraft.
+
+    Raises: TargetError: it is neither.
+    """
+    shipped = Path(targets.__file__).parent / name
+    for folder in (Path(name), shipped):
+        if folder.is_dir():
+            return folder.absolute()
+    known = ", ".join(sorted(path.parent.name for path in Path(targets.__file__).parent.glob(f"*/{MANIFEST}")))
+    raise TargetError(
+        f"{name}: is no folder; name a folder of Python files, or a target that ships with codegraft: {known}"
+    )
