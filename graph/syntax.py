@@ -572,6 +572,6 @@ _ROLES: dict[str, Callable[[SyntaxNode, SyntaxNode], tuple[str, str]]] = {
 }
 
 
-def comments(syntax: SyntaxNode) -> Counter[bytes]:
-    """Count the comments below a node."""
-    return Counter(node.text or b"" for node in _descend(syntax) if node.type == "comment")
+def comments(tree: Tree) -> Counter[bytes]:
+    """Count the comments of a source."""
+    return Counter(node.text or b"" for node in _descend(tree.root_node) if node.type == "comment")

@@ -8,12 +8,13 @@ a hole, and the rest must be equal.
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from mutator.patch import Replacement
 
@@ -36,7 +37,7 @@ def keeps_surroundings(data: bytes, replacements: Sequence[Replacement]) -> bool
     swapped = [bool(r.expect and r.new) for r in replacements]
     old_spans = [(r.start, r.end) for r in replacements]
     try:
-        return _masked(data, old_spans, swapped) == _masked(source, spans, swapped)
+        return _masked(data, old_spans, swapped).shape() == _masked(source, spans, swapped).shape()
     except SyntaxError:
         return False
 
@@ -74,33 +75,52 @@ def _parsed(data: bytes) -> tuple[ast.Module, tuple[int, ...]]:
     return ast.parse(data), tuple(accumulate(map(len, lines), initial=3 if data.startswith(b"\xef\xbb\xbf") else 0))
 
 
-def _masked(data: bytes, spans: Sequence[tuple[int, int]], swapped: Sequence[bool]) -> object:
-    tree, lines = _parsed(data)
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """One side of the comparison: a source with holes. Equal sides have equal `shape()`."""
 
-    def hole(node: ast.AST) -> bool | None:
+    data: bytes
+    spans: Sequence[tuple[int, int]]
+    swapped: Sequence[bool]  # a hole stays where bytes were swapped; what was inserted or deleted leaves none
+    lines: tuple[int, ...]
+    tree: ast.Module
+
+    def shape(self) -> tuple[object, ...]:
+        """Return the statements: as they stand where no hole is near, else as a tree with holes."""
+        body = [statement for statement in self.tree.body if self._hole(statement) is not False]
+        reach = [*(self._start(statement) for statement in body[1:]), len(self.data)]  # up to where the next one starts
+        return tuple(self._statement(statement, end) for statement, end in zip(body, reach, strict=True))
+
+    def _statement(self, statement: ast.stmt, reach: int) -> object:
+        start = self._start(statement)
+        near = any(first <= reach and start <= last for first, last in self.spans)
+        return self._walk(statement) if near else self.data[start : self._place(statement)[1]]
+
+    def _start(self, statement: ast.stmt) -> int:
+        return min(self._place(node)[0] for node in (statement, *getattr(statement, "decorator_list", ())))
+
+    def _place(self, node: ast.AST) -> tuple[int, int]:
+        start = self.lines[getattr(node, "lineno", 1) - 1] + getattr(node, "col_offset", 0)
+        return start, self.lines[getattr(node, "end_lineno", 1) - 1] + getattr(node, "end_col_offset", 0)
+
+    def _hole(self, node: ast.AST) -> bool | None:
         """Return None outside every span, else whether the span swaps one thing for another."""
-        line, last = getattr(node, "lineno", None), getattr(node, "end_lineno", None)
-        if line is None or last is None:
+        if not hasattr(node, "lineno"):
             return None
-        start = lines[line - 1] + getattr(node, "col_offset", 0)
-        end = lines[last - 1] + getattr(node, "end_col_offset", 0)
-        return next(
-            (swap for (first, last), swap in zip(spans, swapped, strict=True) if first <= start and end <= last), None
-        )
+        start, end = self._place(node)
+        inside = (swap for (a, b), swap in zip(self.spans, self.swapped, strict=True) if a <= start and end <= b)
+        return next(inside, None)
 
-    def walk(value: object) -> object:
+    def _walk(self, value: object) -> object:
         if isinstance(value, list):
-            return tuple(_list(value))
+            return tuple(self._walk(v) for v in value if not isinstance(v, ast.AST) or self._hole(v) is not False)
         if not isinstance(value, ast.AST):
             return value
-        if hole(value) is not None:
+        if self._hole(value) is not None:
             return _HOLE
-        return (type(value).__name__, *(walk(getattr(value, name, None)) for name in value._fields))
+        return (type(value).__name__, *(self._walk(getattr(value, name, None)) for name in value._fields))
 
-    def _list(values: list[object]) -> Iterator[object]:
-        for value in values:
-            kept = hole(value) if isinstance(value, ast.AST) else None
-            if kept is not False:
-                yield walk(value)
 
-    return walk(tree)
+def _masked(data: bytes, spans: Sequence[tuple[int, int]], swapped: Sequence[bool]) -> _Masked:
+    tree, lines = _parsed(data)
+    return _Masked(data, spans, swapped, lines, tree)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graph.syntax import FileSyntax, comments, read_file
+from graph.syntax import FileSyntax, comments, parse_tree, read_file
 from mutator.expected import keeps_surroundings
 from mutator.kind import Reason, Refused
 from mutator.protect import is_protected
@@ -31,6 +31,8 @@ def verify(graph: CodeGraph, patch: Patch, *, protected: frozenset[str] = frozen
                     Reason.PROTECTED, f"{node.slot}: is protected; it belongs to the budget, the seed or the measuring"
                 )
         _check_file(graph.files[path], read_file(path, changed[path]))
+        if any(b"#" in r.expect for r in replacements):
+            _check_comments(graph.files[path], changed[path])
         if not keeps_surroundings(graph.files[path].data, replacements):
             raise Refused(
                 Reason.BROKEN,
@@ -54,5 +56,8 @@ def _check_file(old: FileSyntax, new: FileSyntax) -> None:
     unbound = sorted(new.unbound - old.unbound)
     if unbound:
         raise Refused(Reason.BROKEN, f"{new.path}: the edit leaves {', '.join(unbound)} unbound")
-    if not comments(old.tree.root_node) <= comments(new.tree.root_node):
-        raise Refused(Reason.BROKEN, f"{new.path}: the edit would lose a comment")
+
+
+def _check_comments(old: FileSyntax, new: bytes) -> None:
+    if not comments(old.tree) <= comments(parse_tree(new)):
+        raise Refused(Reason.BROKEN, f"{old.path}: the edit would lose a comment")

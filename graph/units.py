@@ -1,0 +1,204 @@
+"""Units of text: a file cut into its top-level statements, with the names that each binds, read once per text.
+
+A search changes one statement of a repository at a time, so what is derived from a unit's text alone is kept: features, digests and
+complexity of the other units cost a look-up. Names of definitions are what stays when they are renamed (`Symbol`).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tokenize
+import warnings
+from contextlib import contextmanager
+from functools import lru_cache
+from io import BytesIO
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from graph.snapshot import GraphError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+CACHED_UNITS = 8192  # about 100 versions of a repository with 80 top-level statements
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+_CACHED_FILES = 256
+_REEXPORTS = 8  # an import of an import of an import: followed this far
+_WORD = re.compile(r"[^\W\d]\w*")
+_NAMING = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
+
+
+class Symbol(NamedTuple):
+    """What a name stands for. Its role stands for it in features; a path is something importable, which attributes extend."""
+
+    role: str
+    path: str = ""
+
+
+VARIABLE = Symbol("variable")  # of a module, seen from a function or from another module
+
+
+class Unit(NamedTuple):
+    """One top-level statement, or several that share a line, with the comments above, and the names that it binds."""
+
+    text: str
+    words: frozenset[str]
+    names: tuple[tuple[str, Symbol], ...]  # the path of a relative import begins with its dots
+
+
+class Module(NamedTuple):
+    """One Python file."""
+
+    path: str
+    units: tuple[Unit, ...]
+
+    @property
+    def name(self) -> str:
+        """The dotted name that imports use."""
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def package(self) -> str:
+        """What relative imports are relative to."""
+        return self.name if self.path.endswith("__init__.py") else self.name.rpartition(".")[0]
+
+
+def read_modules(files: Mapping[str, bytes]) -> tuple[Module, ...]:
+    """Cut the Python files among these into units, in the order of their paths.
+
+    Raises: GraphError: a file does not parse.
+    """
+    return tuple(Module(path, _read_units(path, data)) for path, data in sorted(files.items()) if path.endswith(".py"))
+
+
+@contextmanager
+def located(path: str) -> Iterator[None]:
+    """Turn what Python says of unreadable sources into a GraphError that names the file."""
+    try:
+        yield
+    except (SyntaxError, ValueError) as error:
+        raise GraphError(f"{path}: does not parse: {error}") from error
+    except RecursionError as error:
+        raise GraphError(f"{path}: is nested too deeply to read; split its longest expression") from error
+
+
+def parse(text: str, path: str = "") -> ast.Module:
+    """Parse without warnings: an invalid escape in a target is the target's affair."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text, path)
+
+
+def known_names(modules: Iterable[Module]) -> dict[str, Symbol]:
+    """Resolve what all modules bind: `module.name` -> symbol; an import from the sources is what it imports."""
+    stated: dict[str, Symbol] = {}
+    for module in modules:
+        for unit in module.units:
+            for name, symbol in unit.names:
+                path = f"{module.name}.{name}"
+                if symbol is not VARIABLE or path not in stated:
+                    stated[path] = symbol._replace(path=absolute(symbol.path, module.package))
+    return {path: _settle(symbol, stated) for path, symbol in stated.items()}
+
+
+def absolute(path: str, package: str) -> str:
+    """Return an import path without its leading dots, seen from a package."""
+    plain = path.lstrip(".")
+    level = len(path) - len(plain)
+    parents = package.split(".")[: package.count(".") + 2 - level] if level and package else []
+    return ".".join([*parents, plain])
+
+
+def bindings(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
+    """List the names that a scope binds, in source order and with repetitions, each with the node that binds it."""
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                yield node.id, node
+        elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            yield node.name, node
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from ((name, node) for name, _ in imported(node))
+        elif isinstance(node, COMPREHENSIONS):
+            yield from ((each.target.id, each) for each in ast.walk(node) if isinstance(each, ast.NamedExpr))
+        elif not isinstance(node, ast.Lambda):
+            if isinstance(node, _NAMING) and (name := named(node)):
+                yield name, node
+            yield from bindings(ast.iter_child_nodes(node))
+
+
+def named(node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar | ast.MatchMapping) -> str | None:
+    """Return the name that an exception handler or a pattern binds itself."""
+    return node.rest if isinstance(node, ast.MatchMapping) else node.name
+
+
+def imported(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """List bound name -> import path; the path of a relative import begins with its dots."""
+    for alias in statement.names:
+        if isinstance(statement, ast.ImportFrom):
+            prefix = "." * statement.level + (f"{statement.module}." if statement.module else "")
+            yield alias.asname or alias.name, prefix + alias.name
+        else:
+            top = alias.name.partition(".")[0]
+            yield (alias.asname, alias.name) if alias.asname else (top, top)
+
+
+def signature(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Symbol:
+    """Name a definition by what stays when it is renamed: how much it takes and what it returns last, or its base."""
+    if isinstance(node, ast.ClassDef):
+        constructor = next(
+            (each for each in node.body if isinstance(each, FUNCTIONS) and each.name == "__init__"), None
+        )
+        return Symbol(f"class/{_arity(constructor)}:{_kind(node.bases[0] if node.bases else None)}")
+    last = node.body[-1]
+    return Symbol(f"def/{_arity(node)}:{_kind(last.value if isinstance(last, ast.Return) else None)}")
+
+
+@lru_cache(maxsize=_CACHED_FILES)
+def _read_units(path: str, data: bytes) -> tuple[Unit, ...]:
+    with located(path):
+        encoding, _ = tokenize.detect_encoding(BytesIO(data).readline)
+        text = data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+        ends = [0]
+        for statement in parse(text, path).body:
+            if statement.lineno <= ends[-1]:
+                ends.pop()
+            ends.append(statement.end_lineno or statement.lineno)
+        lines = text.split("\n")
+        return tuple(_read_unit("\n".join(lines[start:end])) for start, end in pairwise(ends))
+
+
+@lru_cache(maxsize=CACHED_UNITS)
+def _read_unit(text: str) -> Unit:
+    names: dict[str, Symbol] = {}
+    for name, node in bindings(parse(text).body):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names[name] = Symbol("", dict(imported(node))[name])
+        elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            names[name] = signature(node)
+        else:
+            names.setdefault(name, VARIABLE)
+    return Unit(text, frozenset(_WORD.findall(text)), tuple(names.items()))
+
+
+def _settle(symbol: Symbol, stated: Mapping[str, Symbol]) -> Symbol:
+    for _ in range(_REEXPORTS):
+        if symbol.path not in stated:
+            break
+        symbol = stated[symbol.path]
+    return Symbol(symbol.path, symbol.path) if symbol.path else symbol
+
+
+def _arity(function: ast.FunctionDef | ast.AsyncFunctionDef | None) -> int:
+    lists = () if function is None else (function.args.posonlyargs, function.args.args, function.args.kwonlyargs)
+    return sum(map(len, lists))
+
+
+def _kind(node: ast.expr | None) -> str:
+    called = node.func if isinstance(node, ast.Call) else node
+    attribute = f".{called.attr}" if isinstance(called, ast.Attribute) else ""
+    return "" if node is None else type(node).__name__ + attribute
