@@ -1,0 +1,62 @@
+"""Measure graph and edits against `ast.parse` of the same sources, and a trial's overhead against its training."""
+
+from __future__ import annotations
+
+import ast
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+import click
+
+from graph.build import build_graph
+from harness.measure import Runner
+from harness.sources import open_sources
+from mutator.grammar import DEFAULT_GRAMMAR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_REPEATS = 7
+
+
+def _cpu_s(work: Callable[[], object]) -> float:
+    """Return the median CPU seconds of a call."""
+    spent = []
+    for _ in range(_REPEATS):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return median(spent)
+
+
+def main() -> None:
+    """Print one line per cost."""
+    sources = open_sources("bytelm")
+    graph, files = sources.graph, [data for path, data in sources.snapshot.files.items() if path.endswith(".py")]
+    parse = _cpu_s(lambda: [ast.parse(data) for data in files])
+    lines = sum(data.count(b"\n") for data in files)
+    click.echo(f"ast.parse      {lines} lines of bytelm in {1e3 * parse:.1f} ms CPU = 1")
+    click.echo(f"build_graph    {_cpu_s(lambda: build_graph(sources.snapshot)) / parse:.1f} x")
+
+    edits = tuple(DEFAULT_GRAMMAR.edits(graph, protected=sources.protected))
+    click.echo(f"list edits     {_cpu_s(lambda: tuple(DEFAULT_GRAMMAR.edits(graph, protected=sources.protected))) / parse:.2f} x")
+    plan = _cpu_s(lambda: [DEFAULT_GRAMMAR.plan(graph, edit, protected=sources.protected) for edit in edits]) / len(edits)
+    click.echo(f"plan an edit   {plan / parse:.2f} x (render and verify; {len(edits)} legal edits)")
+    child = DEFAULT_GRAMMAR.apply(graph, edits[0], protected=sources.protected)
+    click.echo(f"update graph   {_cpu_s(lambda: build_graph(child, previous=graph)) / parse:.1f} x")
+
+    target = open_sources("toy").target
+    if target is not None:
+        with Runner(target) as runner:
+            snapshot = open_sources("toy").snapshot
+            walls, trained = [], []
+            for seed in range(_REPEATS):
+                start = time.monotonic()
+                trained.append(runner.run(snapshot, seed).wall_s)
+                walls.append(time.monotonic() - start)
+        click.echo(f"a toy trial    {median(walls):.2f} s, of which training {median(trained):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
