@@ -21,15 +21,19 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from graph.reader import Names, count_unit
+from graph.canonical import canonical_unit
+from graph.reader import count_unit
 from graph.units import Symbol, known_names, located, read_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from graph.units import Module
+
+    _Symbols = Mapping[str, Symbol]
 
 # What a feature of a category weighs: a library first used is the larger step than a loop, that than a callee, that than a literal.
 _WEIGHTS = {"import": 5.0, "control": 3.0, "call": 2.0, "operator": 2.0, "edge": 0.25, "shape": 0.25, "literal": 0.25}
@@ -49,13 +53,13 @@ def features(files: Mapping[str, bytes]) -> Features:
     """
     modules = read_modules(files)
     known = known_names(modules)
-    by_word: defaultdict[str, list[tuple[str, Symbol]]] = defaultdict(list)
-    for path, symbol in known.items():
-        by_word[path.rpartition(".")[2]].append((path, symbol))
+    paths: defaultdict[str, list[str]] = defaultdict(list)  # by their last word
+    for path in known:
+        paths[path.rpartition(".")[2]].append(path)
     counts: Counter[str] = Counter()
     for module in modules:
         with located(module.path):
-            for unit_counts in _count_module(module, known, by_word):
+            for unit_counts in _count_module(module, known, paths):
                 counts.update(unit_counts)
     return Features(dict(counts))
 
@@ -65,22 +69,46 @@ def distance(a: Features, b: Features) -> float:
 
     Units: about 0.3 for a literal, 1 for an operator, 3 for a callee, 5 for a loop or a library, 1000 for another repository.
     """
-    changed = {feature for feature, _ in a.counts.items() ^ b.counts.items()}
-    return math.fsum(_WEIGHTS[feature.partition(" ")[0]] * _log_change(a, b, feature) for feature in changed)
+    return math.fsum(map(abs, displacement(a, b).values()))
 
 
-def _log_change(a: Features, b: Features, feature: str) -> float:
-    return abs(math.log1p(a.counts.get(feature, 0)) - math.log1p(b.counts.get(feature, 0)))
+def displacement(of: Features, base: Features) -> dict[str, float]:
+    """Return where a program lies as seen from another: feature -> weighted change of the logarithm, without zeros.
+
+    The L1 distance of two displacements from one base is the distance of the two programs, at the price of what changed.
+    """
+    changed = {feature for feature, _ in of.counts.items() ^ base.counts.items()}
+    return {feature: _WEIGHTS[feature.partition(" ")[0]] * _log_change(of, base, feature) for feature in changed}
 
 
-def _count_module(module: Module, known: Mapping[str, Symbol], by_word: Mapping[str, Names]) -> Iterator[Mapping[str, int]]:
+def canonical_digest(files: Mapping[str, bytes]) -> str:
+    """Name a program up to the names of locals, docstrings, comments and formatting; everything else, each literal too, counts.
+
+    Locals are the variables that functions and comprehensions assign. Parameters are not: a caller may name them.
+    Raises: GraphError: a Python file does not parse.
+    """
+    contents = {path: data for path, data in files.items() if not path.endswith(".py")}
+    for module in read_modules(files):
+        with located(module.path):
+            contents[module.path] = b"".join(canonical_unit(unit.text) for unit in module.units)
+    hasher = blake2b(digest_size=16)
+    for path, content in sorted(contents.items()):
+        hasher.update(f"{path}\0{len(content)}\0".encode() + content)
+    return hasher.hexdigest()
+
+
+def _log_change(of: Features, base: Features, feature: str) -> float:
+    return math.log1p(of.counts.get(feature, 0)) - math.log1p(base.counts.get(feature, 0))
+
+
+def _count_module(module: Module, known: _Symbols, paths: Mapping[str, list[str]]) -> Iterator[Mapping[str, int]]:
     """Count unit by unit; the roles of module-level variables go from one to the next."""
-    own = {name: known[f"{module.name}.{name}"] for unit in module.units for name, _ in unit.names}
+    own = {name for unit in module.units for name, _ in unit.names}
     bound: dict[str, Symbol] = {}
     for unit in module.units:
-        names = tuple((word, own[word]) for word in sorted(unit.words & own.keys()))
-        paths = tuple(pair for word in sorted(unit.words & by_word.keys()) for pair in by_word[word])
+        names = [(word, known[f"{module.name}.{word}"]) for word in sorted(unit.words & own)]
+        dotted = [(path, known[path]) for word in sorted(unit.words & paths.keys()) for path in paths[word]]
         before = tuple((word, bound[word]) for word in sorted(unit.words & bound.keys()))
-        counts, after = count_unit(unit.text, module.package, names + paths, before)
+        counts, after = count_unit(unit.text, module.package, (*names, *dotted), before)
         bound.update(after)
         yield counts

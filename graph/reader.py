@@ -53,12 +53,12 @@ class _Reader:
     def read(self, body: Iterable[ast.stmt], within: str) -> None:
         """Read statements in order, up to the first that ends the block."""
         for statement in body:
-            self._STATEMENTS.get(type(statement), type(self)._plain)(self, statement, within)
+            self._STATEMENTS.get(type(statement), self._STATEMENTS[ast.stmt])(self, statement, within)
             if isinstance(statement, _ENDS):
                 break
 
     def _shape(self, node: ast.AST, parent: str) -> str:
-        return self._EXPRESSIONS.get(type(node), type(self)._any)(self, node, parent)
+        return self._EXPRESSIONS.get(type(node), self._EXPRESSIONS[ast.AST])(self, node, parent)
 
     def _count(self, category: str, what: str) -> None:
         self.counts[f"{category} {what}"] += 1
@@ -105,7 +105,7 @@ class _Reader:
     def _augment(self, node: ast.AugAssign, within: str) -> None:
         label = f"{self._operator(node.op)}="
         self._record(label, within, (self._shape(node.value, label), self._shape(node.target, label)))
-        self._bind(node.target, Symbol(label))
+        self._bind(node.target, Symbol("BinOp"))
 
     def _loop(self, node: ast.For | ast.AsyncFor, within: str) -> None:
         label = self._control("for", within)
@@ -293,8 +293,8 @@ class _Reader:
                 self._bind(element, self._wrapped("item", symbol))
 
     def _lookup(self, name: str) -> Symbol:
-        inside = () if self._fields is None else (self._fields,)
-        for scope in (*inside, *reversed(self._scopes), self._known):
+        scopes: tuple[Mapping[str, Symbol], ...] = (self._fields or {}, *reversed(self._scopes), self._known)
+        for scope in scopes:
             if name in scope:
                 return scope[name]
         return Symbol(f"builtins.{name}") if name in _BUILTINS else _FREE
@@ -330,14 +330,13 @@ class _Reader:
             return self._symbol(node) or Symbol(self._callee(node))
         if isinstance(node, ast.Call):
             return Symbol(f"call:{self._callee(node.func)}")
-        if isinstance(node, (ast.BinOp, ast.BoolOp)):
-            return Symbol(type(node.op).__name__)
         return Symbol("number" if _number(node) is not None else type(node).__name__)
 
     def _wrapped(self, how: str, symbol: Symbol) -> Symbol:
         return Symbol(f"{how}:{_WRAPPED.sub('', symbol.role)}")
 
     _STATEMENTS: ClassVar[dict[type[ast.AST], Callable[..., None]]] = {
+        ast.stmt: _plain,
         **dict.fromkeys((ast.Pass, ast.Global, ast.Nonlocal), _weightless),
         **dict.fromkeys((ast.Import, ast.ImportFrom), _import),
         **dict.fromkeys((ast.Assign, ast.AnnAssign), _assign),
@@ -352,6 +351,7 @@ class _Reader:
     }
 
     _EXPRESSIONS: ClassVar[dict[type[ast.AST], Callable[..., str]]] = {
+        ast.AST: _any,
         ast.Name: _name,
         ast.Attribute: _attribute,
         ast.Call: _call,

@@ -114,7 +114,7 @@ def absolute(path: str, package: str) -> str:
 
 
 def bindings(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
-    """List the names that a scope binds, in source order and with repetitions, each with the node that binds it."""
+    """List the names that a scope binds or declares, in source order and with repetitions, each with the node that does."""
     for node in nodes:
         if isinstance(node, ast.Name):
             if isinstance(node.ctx, ast.Store):
@@ -123,6 +123,8 @@ def bindings(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
             yield node.name, node
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             yield from ((name, node) for name, _ in imported(node))
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            yield from ((name, node) for name in node.names)
         elif isinstance(node, COMPREHENSIONS):
             yield from ((each.target.id, each) for each in ast.walk(node) if isinstance(each, ast.NamedExpr))
         elif not isinstance(node, ast.Lambda):
@@ -154,8 +156,8 @@ def signature(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Sy
             (each for each in node.body if isinstance(each, FUNCTIONS) and each.name == "__init__"), None
         )
         return Symbol(f"class/{_arity(constructor)}:{_kind(node.bases[0] if node.bases else None)}")
-    last = node.body[-1]
-    return Symbol(f"def/{_arity(node)}:{_kind(last.value if isinstance(last, ast.Return) else None)}")
+    returned = next((each.value for each in node.body if isinstance(each, ast.Return)), None)  # what follows it is dead
+    return Symbol(f"def/{_arity(node)}:{_kind(returned)}")
 
 
 @lru_cache(maxsize=_CACHED_FILES)

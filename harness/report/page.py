@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -92,10 +91,6 @@ def render_page(record: Record, store: ObjectStore) -> str:
     )
 
 
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
 def _diffs(record: Record, store: ObjectStore) -> dict[int, tuple[FileDiff, ...]]:
     """Compare every judged program with the one it was made from."""
     read = lru_cache(maxsize=32)(store.files)  # few programs are the parent of many trials
@@ -133,7 +128,6 @@ def _environment(noise: Noise | None) -> Environment:
         "number": number_text,
         "signed": lambda value, digits=1: number_text(value, digits, signed=True),
         "duration": duration_text,
-        "utc": _utc,
         "px": lambda value: f"{value:.1f}",
         "key": lambda value: repr(value) if math.isfinite(value) else "",
     }

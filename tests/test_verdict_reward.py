@@ -1,0 +1,275 @@
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from graph.complexity import Complexity, complexity
+from graph.snapshot import GraphError
+from harness.reward import COMPLEXITY, FAILURE, NOVELTY, Archive, reward_of
+from harness.values import Decision, Outcome, Status, TrialError, Verdict
+from harness.verdict import SCREEN_Z, SD_FLOOR, Incumbent, Noise, incumbent_of, judge, noise_of, screen
+
+MINIMIZE, MAXIMIZE = -1.0, 1.0
+NOISE = Noise(mean=2.0, sd=0.1, n=3)
+BASE = Incumbent(2.0, 3)
+SAME_SIZE = Complexity(0, 0, 0)
+
+
+def ok(*metrics: float) -> list[Outcome]:
+    return [Outcome(Status.OK, metric, seed=seed) for seed, metric in enumerate(metrics)]
+
+
+def test_the_noise_is_the_sample_deviation_of_the_replicates():
+    assert noise_of(ok(1.0, 2.0, 4.0)) == Noise(fmean([1.0, 2.0, 4.0]), stdev([1.0, 2.0, 4.0]), 3)
+
+
+def test_replicates_that_agree_have_a_floor_of_noise():
+    assert noise_of(ok(3.0, 3.0, 3.0)).sd == pytest.approx(SD_FLOOR * 3.0)
+    assert noise_of(ok(-3.0, -3.0)).sd == pytest.approx(SD_FLOOR * 3.0)
+    assert noise_of(ok(0.0, 0.0)).sd > 0.0
+
+
+def test_a_baseline_without_a_noise_ends_the_campaign_in_one_line():
+    failed = Outcome(Status.FAILED, detail="exit status 1")
+    for baseline, said in (
+        ([], "0 replicates"),
+        (ok(1.0), "1 replicates"),
+        ([*ok(1.0), failed], "failed: exit status 1"),
+    ):
+        with pytest.raises(TrialError, match=said) as caught:
+            noise_of(baseline)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(TrialError, match="no run"):
+        incumbent_of([])
+
+
+def test_the_margin_is_the_student_t_quantile():
+    def above(t: float, dof: int) -> float:
+        """Integrate the density of Student's t from t on; the substitution u = 1 / x ends the tail."""
+        scale = math.exp(math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2)) / math.sqrt(dof * math.pi)
+        n = 4000
+        points = ((i + 0.5) / (n * t) for i in range(n))
+        return sum(scale * (1 + 1 / (u * u * dof)) ** (-(dof + 1) / 2) / (u * u) for u in points) / (n * t)
+
+    for dof in range(1, 31):
+        assert above(Noise(0.0, 1.0, dof + 1).margin, dof) == pytest.approx(0.05, abs=2e-4)
+    assert Noise(0.0, 1.0, 500).margin == Noise(0.0, 1.0, 31).margin
+
+
+def test_a_gain_is_positive_when_better_whatever_the_direction():
+    assert judge(ok(1.9), BASE, NOISE, sign=MINIMIZE).gain == pytest.approx(0.1)
+    assert judge(ok(1.9), BASE, NOISE, sign=MAXIMIZE).gain == pytest.approx(-0.1)
+
+
+def test_z_is_the_gain_in_standard_errors_of_a_difference_of_means():
+    assert judge(ok(1.9), BASE, NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(1 + 1 / 3))
+    assert judge(ok(1.9, 1.9, 1.9), BASE, NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(1 / 3 + 1 / 3))
+    assert judge(ok(1.9), Incumbent(2.0, 1), NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(2))
+
+
+def test_the_screen_passes_what_is_a_standard_error_better():
+    error = NOISE.sd * math.sqrt(1 + 1 / BASE.n)
+    for sign in (MINIMIZE, MAXIMIZE):
+        better, worse = BASE.mean + sign * 1.01 * SCREEN_Z * error, BASE.mean + sign * 0.99 * SCREEN_Z * error
+        assert screen(ok(better)[0], BASE, NOISE, sign=sign)
+        assert not screen(ok(worse)[0], BASE, NOISE, sign=sign)
+    assert not screen(Outcome(Status.TIMEOUT), BASE, NOISE, sign=MINIMIZE)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "decision"),
+    [
+        ((1.5, 1.5, 1.5), Decision.KEEP),
+        ((1.5, 1.5), Decision.KEEP),
+        ((1.0,), Decision.NOT_PROVEN),  # however good, a keep needs fresh seeds
+        ((1.95, 1.95, 1.95), Decision.NOT_PROVEN),  # inside the noise
+        ((0.5, 2.01, 2.01), Decision.NOT_PROVEN),  # z is large enough, and all of it is the search seed's luck
+        ((2.0, 2.0, 2.0), Decision.DISCARD),
+        ((1.9, 2.3, 2.3), Decision.DISCARD),
+        ((2.5,), Decision.DISCARD),
+    ],
+)
+def test_a_verdict_is_what_the_seeds_say(metrics, decision):
+    verdict = judge(ok(*metrics), BASE, NOISE, sign=MINIMIZE)
+    assert verdict.decision is decision
+    assert "\n" not in verdict.reason
+    mirrored = judge(ok(*(4.0 - metric for metric in metrics)), BASE, NOISE, sign=MAXIMIZE)
+    assert mirrored.decision is decision
+    assert mirrored.z == pytest.approx(verdict.z)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
+def test_a_run_that_is_not_ok_is_discarded_without_a_gain(status):
+    verdict = judge([*ok(0.1, 0.1), Outcome(status, detail="what happened")], BASE, NOISE, sign=MINIMIZE)
+    assert verdict.decision is Decision.DISCARD
+    assert math.isnan(verdict.gain)
+    assert math.isnan(verdict.z)
+    assert verdict.reason == f"{status}: what happened"
+
+
+def test_the_next_incumbent_is_the_mean_of_all_seeds_of_the_kept_trial():
+    assert incumbent_of(ok(1.5, 1.6, 1.7)) == Incumbent(fmean([1.5, 1.6, 1.7]), 3)
+    assert noise_of(baseline := ok(1.0, 2.0, 3.0)).mean == incumbent_of(baseline).mean
+
+
+def search(rng: random.Random, effect_sd: float, *, n_trials: int = 1, n: int = 3, n_fresh: int = 2) -> int:
+    """Run a campaign of edits that are all worth `effect_sd`; return how many were kept. Higher is better here."""
+    baseline = ok(*(rng.gauss(0.0, 1.0) for _ in range(n)))
+    noise, incumbent, kept = noise_of(baseline), incumbent_of(baseline), 0
+    for _ in range(n_trials):
+        runs = ok(rng.gauss(effect_sd, 1.0))
+        if screen(runs[0], incumbent, noise, sign=MAXIMIZE):
+            runs += ok(*(rng.gauss(effect_sd, 1.0) for _ in range(n_fresh)))
+        if judge(runs, incumbent, noise, sign=MAXIMIZE).decision is Decision.KEEP:
+            kept, incumbent = kept + 1, incumbent_of(runs)
+    return kept
+
+
+def test_pure_noise_is_rarely_kept():
+    rng = random.Random(1)
+    kept = [search(rng, 0.0, n_trials=50) for _ in range(200)]
+    assert sum(kept) / (200 * 50) < 0.015
+    assert sum(search(rng, 0.0) for _ in range(4000)) / 4000 < 0.055  # a campaign of one trial: the test's own 5 %
+
+
+def test_without_the_margin_noise_would_be_kept_often():
+    rng = random.Random(1)
+    runs = [ok(*(rng.gauss(0.0, 1.0) for _ in range(3))) for _ in range(1000)]
+    gains = [judge(each, Incumbent(0.0, 3), Noise(0.0, 1.0, 3), sign=MAXIMIZE).gain for each in runs]
+    assert sum(gain > 0.0 for gain in gains) / 1000 > 0.4
+
+
+def test_a_real_effect_is_usually_kept():
+    rng = random.Random(2)
+    assert sum(search(rng, 3.0) for _ in range(2000)) / 2000 > 0.7
+    assert sum(search(rng, 3.0, n=5) for _ in range(2000)) / 2000 > 0.9
+    assert sum(search(rng, 5.0) for _ in range(1000)) / 1000 > 0.95
+
+
+def verdict(z: float) -> Verdict:
+    return Verdict(Decision.NOT_PROVEN, z * 0.1, z, "")
+
+
+FAILED = Verdict(Decision.DISCARD, math.nan, math.nan, "timeout")
+sizes = st.builds(Complexity, *(st.integers(-1000, 1000) for _ in range(3)))
+ranks = st.integers(0, 300).map(lambda n: n / 300)
+zs = st.floats(-1e9, 1e9)
+
+
+@given(zs, ranks, sizes)
+def test_a_reward_is_the_sum_of_three_named_finite_terms(z, rank, size):
+    reward = reward_of(verdict(z), novelty=rank, complexity=size)
+    assert [name for name, _ in reward.terms] == ["metric", "novelty", "complexity"]
+    assert reward.total == math.fsum(value for _, value in reward.terms)
+    assert math.isfinite(reward.total)
+
+
+@given(zs, ranks, sizes)
+def test_no_run_that_was_measured_is_worth_less_than_a_failure(z, rank, size):
+    failed = reward_of(FAILED, novelty=1.0, complexity=SAME_SIZE)
+    assert failed.terms == (("failure", FAILURE),)
+    assert reward_of(verdict(z), novelty=rank, complexity=size).total >= failed.total
+
+
+@given(zs, zs, ranks, sizes)
+def test_worse_is_less(z, worse, rank, size):
+    assume(worse < z)
+    rewards = [reward_of(verdict(each), novelty=rank, complexity=size).total for each in (worse, z)]
+    assert rewards[0] <= rewards[1]
+    if worse > -20 and z - worse > 0.01 * (1 + abs(z)):
+        assert rewards[0] < rewards[1]
+
+
+@given(zs, ranks, ranks, sizes)
+def test_less_novel_is_less(z, rank, nearer, size):
+    assume(nearer < rank)
+    rewards = [dict(reward_of(verdict(z), novelty=each, complexity=size).terms)["novelty"] for each in (nearer, rank)]
+    assert 0.0 <= rewards[0] < rewards[1] <= NOVELTY
+
+
+@pytest.mark.parametrize("field", ["cyclomatic", "cognitive", "nodes"])
+def test_more_complex_is_less_and_simpler_is_not_more_than_nothing(field):
+    terms = [
+        dict(reward_of(verdict(0.0), novelty=0.0, complexity=replace(SAME_SIZE, **{field: more})).terms)["complexity"]
+        for more in (-10, 0, 1, 5)
+    ]
+    assert terms[0] == terms[1] == 0.0
+    assert terms[1] > terms[2] > terms[3] >= 5 * COMPLEXITY
+
+
+def test_a_gain_of_one_standard_error_outweighs_novelty():
+    plain = reward_of(verdict(1.0), novelty=0.0, complexity=SAME_SIZE).total
+    assert plain > reward_of(verdict(0.5), novelty=1.0, complexity=SAME_SIZE).total
+
+
+TARGET = {path.name: path.read_bytes() for path in (Path(__file__).parent.parent / "targets/bytelm").glob("*.py")}
+
+
+def with_line(line: str) -> dict[str, bytes]:
+    return {**TARGET, "train.py": TARGET["train.py"] + f"\n{line}\n".encode()}
+
+
+NEAR = with_line("x = 1 + 2")
+FAR = with_line("for i in range(3):\n    while i:\n        import scipy.signal\n        scipy.signal.firwin(i)")
+BETWEEN = with_line("print(len('a'))")
+
+
+def archive(*programs: dict[str, bytes]) -> Archive:
+    known = Archive()
+    for program in (TARGET, *programs):
+        known.add(program)
+    return known
+
+
+def test_a_known_program_is_not_novel():
+    known = archive(NEAR, FAR)
+    for program in (TARGET, NEAR, FAR):
+        assert known.novelty(program) == 0.0
+    renamed = {**TARGET, "train.py": b"# a remark\n" + TARGET["train.py"]}
+    assert known.novelty(renamed) == 0.0
+
+
+def test_nearer_is_less_novel():
+    known = archive(
+        *(with_line(f"y = {'+'.join(['z'] * n)}") for n in range(2, 12)), with_line("f()"), with_line("for i in j: i()")
+    )
+    near, between, far = (known.novelty(program) for program in (NEAR, BETWEEN, FAR))
+    assert 0.0 < near < between < far <= 1.0
+
+
+def test_novelty_is_a_rank_whatever_the_scale_of_distances():
+    known = archive(*(with_line(f"y = {'+'.join(['z'] * n)}") for n in range(2, 12)))
+    huge = with_line("\n".join(f"for i{n} in range({n}): f{n}(np.g{n}(i{n}))" for n in range(200)))
+    assert known.novelty(huge) == 1.0
+
+
+def test_what_becomes_known_is_less_novel_after_it():
+    known = archive(NEAR)
+    before = known.novelty(FAR)
+    known.add(FAR)
+    similar = with_line(
+        "for i in range(3):\n    while i:\n        import scipy.signal\n        scipy.signal.firwin2(i)"
+    )
+    assert known.novelty(similar) <= before
+
+
+def test_the_order_of_files_and_of_hashes_does_not_matter():
+    first, second = archive(NEAR, BETWEEN), archive(dict(reversed(NEAR.items())), BETWEEN)
+    assert first.novelty(FAR) == second.novelty(dict(reversed(FAR.items())))
+
+
+def test_a_program_that_does_not_parse_has_no_novelty():
+    with pytest.raises(GraphError, match=r"train\.py: does not parse"):
+        archive().novelty(with_line("def f(:"))
+
+
+def test_an_edit_of_a_shipped_target_is_rewarded_for_what_it_is():
+    delta = complexity(FAR) - complexity(TARGET)
+    assert delta.cyclomatic == 2
+    reward = reward_of(verdict(0.0), novelty=archive().novelty(FAR), complexity=delta)
+    assert -0.5 < dict(reward.terms)["complexity"] < -0.1
