@@ -1,0 +1,42 @@
+"""The lines that a campaign prints while it runs: one per baseline replicate, one per trial."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.ledger import Settings
+    from harness.values import Outcome, Trial
+    from harness.verdict import Noise
+
+
+def outcome_line(metric: str, outcome: Outcome) -> str:
+    """Say what one run did."""
+    measured = f"{metric} {outcome.metric:.6g}" if outcome.ok else str(outcome.status)
+    return f"{measured}  seed {outcome.seed}  {outcome.wall_s:.1f} s  {outcome.isolation}"
+
+
+def baseline_line(index: int, settings: Settings, outcome: Outcome) -> str:
+    """Say what one replicate of the unedited target measured."""
+    return f"baseline {index + 1}/{settings.replicates}  {outcome_line(settings.metric, outcome)}"
+
+
+def noise_line(settings: Settings, noise: Noise) -> str:
+    """Say what the replicates say together."""
+    return f"baseline  {settings.metric} {noise.mean:.5g} +- {noise.sd:.2g} (n {noise.n}); a keep needs z {noise.margin:.2f}"
+
+
+def trial_line(trial: Trial, settings: Settings, noise: Noise) -> str:
+    """Say what became of a trial: the change is in the metric's own unit and direction, the sd counts better as positive."""
+    head = f"trial {trial.number}  {trial.verdict.decision if trial.ok else trial.status}"
+    if not trial.ok or math.isnan(trial.verdict.gain):
+        return f"{head}  {_address(trial)}"
+    change = trial.verdict.gain if settings.direction == "maximize" else -trial.verdict.gain
+    measured = f"{settings.metric} {trial.metric:.5g} ({change:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd)"
+    return f"{head}  {measured}  {_address(trial)}"
+
+
+def _address(trial: Trial) -> str:
+    """Print the edit as a person would type it, without the anchor."""
+    return trial.edit.uri.partition("#")[0]

@@ -1,0 +1,240 @@
+"""Whole campaigns on the toy target, through the command line and real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.ledger import Ledger, Settings, read_record
+from harness.objects import ObjectStore
+from harness.values import Decision
+
+CODEGRAFT = str(Path(sys.executable).with_name("codegraft"))
+TOY = Path(__file__).parent.parent / "targets" / "toy"
+
+
+def codegraft(*args):
+    return subprocess.run([CODEGRAFT, *map(str, args)], capture_output=True, text=True, timeout=300, check=False)
+
+
+def search(out, *options, target="toy", trials=6):
+    return codegraft("search", target, "--policy", "random", "--trials", trials, "--seed", 3, "--out", out, *options)
+
+
+def facts(folder):
+    """What must be equal between two campaigns: everything but times, sizes and log tails."""
+    record = read_record(folder)
+    trials = [
+        (t.number, t.edit, t.parent, t.commit, [(o.status, o.metric, o.seed) for o in t.outcomes], t.verdict, t.reward)
+        for t in record.trials
+    ]
+    return [(o.seed, o.metric) for o in record.baseline], trials, record.stop_reason
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One campaign of the ppo policy that ran through."""
+    out = tmp_path_factory.mktemp("campaigns") / "whole"
+    done = codegraft("search", "toy", "--policy", "ppo", "--trials", 8, "--seed", 3, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_a_search_prints_the_baseline_a_line_per_trial_and_why_it_stopped(finished):
+    _, printed = finished
+    assert "baseline  val_loss" in printed
+    assert sum(line.startswith("trial ") for line in printed.splitlines()) == 8
+    assert "stopped   finished: 8 trials" in printed
+
+
+def test_status_says_where_a_campaign_stands(finished):
+    out, _ = finished
+    status = json.loads(codegraft("status", out, "--json").stdout)
+    assert status["trials"] == 8
+    assert set(status["baseline"]) == {"mean", "sd", "n"}
+    assert status["baseline"]["n"] == 3
+    assert sum(status["verdicts"].values()) == 8
+    assert status["stop_reason"] == "finished: 8 trials"
+    assert "finished: 8 trials" in codegraft("status", out).stdout
+
+
+def test_a_report_is_one_file_in_the_campaign(finished):
+    out, _ = finished
+    done = codegraft("report", out)
+    assert str(out / "report.html") in done.stdout
+    assert "toy" in (out / "report.html").read_text()
+
+
+def test_every_trial_is_a_commit_whose_parent_is_the_program_it_edits(finished):
+    out, _ = finished
+    store = ObjectStore(out)
+    for trial in read_record(out).trials:
+        shown = subprocess.run(
+            ["git", "-C", out / "objects.git", "show", "--stat", "--format=%s", f"refs/trials/{trial.number}"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        assert shown.startswith(trial.edit.uri)
+        assert store.parent(trial.commit) is not None
+
+
+def test_every_reward_is_the_sum_of_its_logged_terms_and_a_failure_is_never_zero(finished):
+    out, _ = finished
+    for trial in read_record(out).trials:
+        names = [name for name, _ in trial.reward.terms]
+        assert names == (["metric", "novelty", "complexity"] if trial.ok else ["failure"])
+        assert trial.ok or trial.reward.total < -1
+
+
+def test_a_keep_was_confirmed_on_fresh_seeds(finished):
+    out, _ = finished
+    for trial in read_record(out).trials:
+        seeds = [outcome.seed for outcome in trial.outcomes]
+        assert len(set(seeds)) == len(seeds)
+        assert trial.verdict.decision is not Decision.KEEP or len(seeds) == 3
+
+
+def test_a_finished_campaign_run_again_adds_nothing(finished):
+    out, _ = finished
+    before = facts(out)
+    assert codegraft("search", "toy", "--policy", "ppo", "--trials", 8, "--seed", 3, "--out", out).returncode == 0
+    assert facts(out) == before
+
+
+@pytest.mark.parametrize("n_lines", [1, 5, 8])
+def test_a_killed_search_resumes_and_ends_as_the_uninterrupted_one(finished, tmp_path, n_lines):
+    whole, _ = finished
+    out = tmp_path / "killed"
+    command = [CODEGRAFT, "search", "toy", "--policy", "ppo", "--trials", "8", "--seed", "3", "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    for _ in range(n_lines):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert len(read_record(out).trials) < 8
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert facts(out) == facts(whole)
+
+
+def test_slots_do_not_change_what_is_measured(tmp_path):
+    for slots in (1, 3):
+        assert search(tmp_path / f"slots{slots}", "--slots", slots, trials=3).returncode == 0
+    one, three = (read_record(tmp_path / f"slots{slots}") for slots in (1, 3))
+    assert [o.metric for o in one.baseline] == [o.metric for o in three.baseline]
+
+
+def test_local_search_runs_through(tmp_path):
+    done = codegraft("search", "toy", "--policy", "local", "--trials", 4, "--seed", 1, "--out", tmp_path / "c")
+    assert done.returncode == 0, done.stderr
+    assert len(read_record(tmp_path / "c").trials) == 4
+
+
+def toy_with(tmp_path, name, old, new):
+    folder = tmp_path / "target"
+    subprocess.run(["cp", "-r", TOY, folder], check=True)
+    text = (folder / name).read_text()
+    assert old in text
+    (folder / name).write_text(text.replace(old, new))
+    return folder
+
+
+def test_a_failing_baseline_stops_the_campaign_with_what_it_printed(tmp_path):
+    folder = toy_with(tmp_path, "train.py", "def main() -> None:", "def main() -> None:\n    raise SystemError('no such luck')")
+    done = search(tmp_path / "c", target=folder)
+    assert done.returncode == 1
+    assert "baseline: failed with seed 3" in done.stderr
+    assert "no such luck" in done.stderr
+    assert "Traceback" not in done.stderr.split("repair the target first")[0]
+    assert not read_record(tmp_path / "c").trials
+
+
+def test_sources_that_changed_under_a_campaign_are_refused(tmp_path):
+    folder = toy_with(tmp_path, "config.py", "0.03", "0.03")
+    assert search(tmp_path / "c", target=folder, trials=2).returncode == 0
+    (folder / "config.py").write_text((folder / "config.py").read_text().replace("0.03", "0.04"))
+    done = search(tmp_path / "c", target=folder, trials=2)
+    assert done.returncode == 1
+    assert "have changed since this campaign began" in done.stderr
+
+
+def test_other_options_for_the_same_folder_are_refused_in_one_line(finished):
+    out, _ = finished
+    done = codegraft("search", "toy", "--policy", "ppo", "--trials", 9, "--seed", 3, "--out", out)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "n_trials 8, not 9" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["search", "toy"], "Missing option '--out'"),
+        (["search", "toy", "--out", "{tmp}/c", "--policy", "dqn"], "policy 'dqn': is not known; write one of"),
+        (["search", "nowhere", "--out", "{tmp}/c"], "nowhere: is no folder"),
+        (["search", "{tmp}", "--out", "{tmp}/c"], "codegraft.toml: does not exist"),
+        (["apply", "toy", "scale@nothing"], "is no edit kind"),
+        (["apply", "toy", "scale-literal@config:Config/literal.nothing?by=2.0"], "is not in the sources"),
+        (["apply", "toy", "no edit at all"], "is no edit"),
+        (["edits", "{tmp}"], "holds no Python file"),
+        (["kinds", "grow-tail"], "is no edit kind; choose one of"),
+        (["status", "{tmp}"], "ledger.db"),
+        (["report", "{tmp}/nothing"], "ledger.db"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_line_and_no_traceback(tmp_path, args, says):
+    done = codegraft(*(arg.format(tmp=tmp_path) for arg in args))
+    assert done.returncode == (1 if args[0] in ("status", "report") else 2)
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not done.stdout
+
+
+def test_a_run_prints_the_metric_and_an_edited_one_another(tmp_path):
+    plain, edited = (
+        json.loads(codegraft("run", "toy", *edits, "--json").stdout)
+        for edits in ([], ["scale-literal@config:Config/literal.lr?by=0.25"])
+    )
+    assert plain["status"] == edited["status"] == "ok"
+    assert plain["metric"] != edited["metric"]
+
+
+def test_a_second_search_on_a_running_campaign_is_refused(tmp_path):
+    settings = Settings(str(TOY), "toy", "val_loss", "minimize", "random", 3, 6, 2, 3)
+    with Ledger.create(tmp_path / "c", settings):
+        done = search(tmp_path / "c")
+    assert done.returncode == 1
+    assert "another process runs this campaign" in done.stderr
+
+
+def test_apply_prints_the_diff_and_writes_only_when_told(tmp_path):
+    folder = toy_with(tmp_path, "config.py", "0.03", "0.03")
+    before = (folder / "config.py").read_bytes()
+    edit = "scale-literal@config:Config/literal.lr?by=2.0"
+    diff = codegraft("apply", folder, edit).stdout
+    assert "+    lr: float = 0.06" in diff
+    assert (folder / "config.py").read_bytes() == before
+    assert codegraft("apply", folder, edit, "--write").stdout == diff
+    assert b"lr: float = 0.06" in (folder / "config.py").read_bytes()
+    subprocess.run(["git", "apply", "-R", "-"], cwd=folder, input=diff.encode(), check=True)
+    assert (folder / "config.py").read_bytes() == before
+
+
+def test_help_imports_nothing_heavy():
+    done = subprocess.run([sys.executable, "-X", "importtime", CODEGRAFT, "--help"], capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not imported & {"torch", "transformers", "numpy", "pydantic", "tree_sitter", "jinja2", "sqlite3"}
+
+
+def test_the_live_line_of_a_trial_has_its_verdict_metric_change_and_edit(finished):
+    _, printed = finished
+    line = next(line for line in printed.splitlines() if line.startswith("trial ") and " sd)" in line)
+    head, measured, uri = line.split("  ")[0], line.split("  ")[2], line.split("  ")[3]
+    assert head.split()[1].isdigit()
+    assert measured.startswith("val_loss ")
+    assert "@" in uri
