@@ -1,0 +1,1 @@
+"""What is searched: the manifest of a target, and the training repositories that ship with codegraft."""

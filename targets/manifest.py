@@ -1,0 +1,233 @@
+"""Target: what a `codegraft.toml` says, checked once, so that a loaded target is a valid one.
+
+The manifest names the files that edits may change (mutable) and those that measure (frozen), how to prepare, train and
+score, and what a run may use up. The description of a field is its documentation and the end of its error message: what
+is wrong with a manifest is one line that names the file, the field, the value and what to write. Nothing of a target is
+imported here; its frozen files are only read, for the functions that the manifest names.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import tomllib
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic_core import ErrorDetails
+
+MANIFEST = "codegraft.toml"
+
+
+class TargetError(Exception):
+    """A manifest that is missing, does not parse, or says something that is not so."""
+
+
+class Unit(StrEnum):
+    """What a budget counts."""
+
+    STEPS = "steps"
+    TOKENS = "tokens"
+    CPU_S = "cpu_s"
+    WALL_S = "wall_s"
+
+
+class Direction(StrEnum):
+    """Which of two metrics is the better one."""
+
+    MINIMIZE = "minimize"
+    MAXIMIZE = "maximize"
+
+
+class Probe(StrEnum):
+    """What is checked of a predictor on top of finite and deterministic outputs."""
+
+    CAUSAL = "causal"  # the outputs at a position stay when later inputs are cut off
+
+
+class EntryPoint(NamedTuple):
+    """A function of a frozen file. Prints as it is written: `file.py:function`."""
+
+    file: str
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.function}"
+
+
+def _parse_entry_point(text: object) -> EntryPoint:
+    file, _, function = str(text).partition(":")
+    if not (file.endswith(".py") and function.isidentifier()):
+        raise ValueError
+    return EntryPoint(file, function)
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+_Files = Annotated[tuple[_Text, ...], Field(min_length=1)]
+_Entry = Annotated[EntryPoint, BeforeValidator(_parse_entry_point)]
+_Amount = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(strict=True, gt=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Budget(_Table):
+    """How much work a run is granted. The supervisor counts it, never the target."""
+
+    unit: Unit = Field(description=f"one of {', '.join(Unit)}")
+    amount: _Amount = Field(description="a number above 0")
+
+
+class Limits(_Table):
+    """Where a run is stopped; past them it has no metric. Write a generous multiple of what the baseline needs."""
+
+    wall_s: _Amount = Field(default=120.0, description="seconds, a number above 0")
+    cpu_s: _Amount = Field(default=120.0, description="seconds, a number above 0")
+    memory_mb: _Count = Field(default=4096, description="megabytes, a whole number above 0")
+    output_kb: _Count = Field(default=1024, description="kilobytes, a whole number above 0")
+    threads: _Count = Field(default=1, description="a whole number above 0")
+
+
+class Manifest(_Table):
+    """The fields of a `codegraft.toml`."""
+
+    name: _Name = Field(description='one word, as in "bytelm"')
+    root: _Text = Field(default=".", description='the folder of the sources, relative to the manifest, as in "."')
+    mutable: _Files = Field(description='the Python files that edits may change, as in ["train.py", "model.py"]')
+    frozen: _Files = Field(description='the files that no edit may change, as in ["prepare.py", "scorer.py"]')
+    protected: tuple[_Text, ...] = Field(default=(), description='slots to spare, as in ["train:train/call.save_file"]')
+    prepare: _Entry = Field(description='a function of a frozen file, as in "prepare.py:prepare"')
+    train: _Text = Field(description='the script to run, one of the mutable files, as in "train.py"')
+    predictor: _Entry = Field(description='a function of a frozen file, as in "predict.py:load"')
+    scorer: _Entry = Field(description='a function of a frozen file, as in "scorer.py:score"')
+    checkpoint: _Name = Field(description='the name of the file that training writes, as in "model.safetensors"')
+    metric: _Text = Field(description='the name of a number that the scorer returns, as in "val_bpb"')
+    direction: Direction = Field(description=f"one of {', '.join(Direction)}")
+    probes: tuple[Probe, ...] = Field(default=(), description=f"a list out of {', '.join(Probe)}, or nothing")
+    budget: Budget = Field(description='a table [budget], as in unit = "steps" and amount = 600')
+    limits: Limits = Field(default=Limits(), description="a table [limits], or nothing")
+
+
+class Target(Manifest):
+    """A repository under search, and where it is."""
+
+    folder: Path  # absolute; holds the manifest
+
+    @property
+    def root_dir(self) -> Path:
+        """The folder that mutable and frozen paths are relative to."""
+        return (self.folder / self.root).resolve()
+
+    @property
+    def sign(self) -> float:
+        """What makes a gain of a difference of metrics: sign * (new - old) is positive when new is better."""
+        return 1.0 if self.direction is Direction.MAXIMIZE else -1.0
+
+
+def load_target(path: Path) -> Target:
+    """Read and check a manifest, named by itself or by its folder.
+
+    Raises: TargetError: one line, `path/codegraft.toml: field is value; what to write`.
+    """
+    file = path / MANIFEST if path.is_dir() else path
+    try:
+        manifest = Manifest.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise TargetError(f"{file}: does not exist; name a {MANIFEST} or a folder that holds one") from error
+    except OSError as error:
+        raise TargetError(f"{file}: cannot be read ({error.strerror}); make it a readable file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{file}: is no TOML: {_one_line(error)}; correct it there") from error
+    except ValidationError as error:
+        raise TargetError(f"{file}: {_explain(error)}") from error
+    target = Target(folder=file.parent.resolve(), **dict(manifest))
+    if fault := next(_faults(target), None):
+        raise TargetError(f"{file}: {fault}")
+    return target
+
+
+def _faults(target: Target) -> Iterator[str]:
+    """Say what does not fit the files or the other fields, the most basic first; only the first one is sound."""
+    if PurePosixPath(target.root).is_absolute() or not target.root_dir.is_dir():
+        yield f"root is {target.root!r}, which is no folder below or beside the manifest; write a relative path to one"
+    yield from _path_faults("mutable", target.mutable, target.root_dir)
+    yield from _path_faults("frozen", target.frozen, target.root_dir)
+    for path in target.mutable:
+        if path in target.frozen:
+            yield f"frozen names {path!r}, which mutable names too; leave it in one of them"
+        if not path.endswith(".py"):
+            yield f"mutable names {path!r}, which is no Python file; leave it out, or name it in frozen"
+    if target.train not in target.mutable:
+        yield f"train is {target.train!r}, which mutable does not name; write one of {', '.join(target.mutable)}"
+    yield from _entry_faults("prepare", target.prepare, target)
+    yield from _entry_faults("predictor", target.predictor, target)
+    yield from _entry_faults("scorer", target.scorer, target)
+
+
+def _path_faults(field: str, paths: tuple[str, ...], root: Path) -> Iterator[str]:
+    for path in paths:
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or pure.as_posix() != path:
+            yield f"{field} names {path!r}; write it relative to root and plain, as in 'layers/norm.py'"
+        if not (root / path).is_file():
+            yield f"{field} names {path!r}, which is no file in {root}; create it or leave it out"
+        if not (root / path).resolve().is_relative_to(root):
+            yield f"{field} names {path!r}, a link that leaves {root}; put the file itself there"
+        if paths.count(path) > 1:
+            yield f"{field} names {path!r} twice; leave one out"
+
+
+def _entry_faults(field: str, entry: EntryPoint, target: Target) -> Iterator[str]:
+    said = f"{field} is '{entry}'"
+    if entry.file not in target.frozen:
+        yield f"{said}, but frozen does not name {entry.file!r}; add it there, or an edit could change what measures"
+    try:
+        tree = ast.parse((target.root_dir / entry.file).read_bytes())
+    except (SyntaxError, ValueError) as error:
+        yield f"{said}, but {entry.file} is no Python: {_one_line(error)}; correct it there"
+        return
+    functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    if entry.function not in functions:
+        ways = f"write one of {', '.join(functions)}" if functions else "define it there"
+        yield f"{said}, but {entry.file} has no function {entry.function!r}; {ways}"
+
+
+def _explain(error: ValidationError) -> str:
+    """Say one thing that is wrong. An unknown key goes before a missing one, which it mostly is, misspelt."""
+    found, *_ = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+    return _explain_key(found) if found["type"] == "extra_forbidden" else _explain_value(found)
+
+
+def _explain_key(found: ErrorDetails) -> str:
+    *tables, key = map(str, found["loc"])
+    keys = _model(tables).model_fields
+    said = f"{'.'.join([*tables, key])} is no key of a manifest"
+    if tables and key in Manifest.model_fields:  # TOML gives each line below a [table] line to that table
+        return f"{said}; move the line above [{tables[0]}]"
+    near = difflib.get_close_matches(key, keys, n=1)
+    return f"{said}; did you mean {near[0]}?" if near else f"{said}; write one of {', '.join(keys)}"
+
+
+def _explain_value(found: ErrorDetails) -> str:
+    *tables, key = (part for part in found["loc"] if isinstance(part, str))
+    said = "is missing" if found["type"] == "missing" else f"is {_one_line(repr(found['input']))}"
+    return f"{'.'.join([*tables, key])} {said}; write {_model(tables).model_fields[key].description}"
+
+
+def _model(tables: list[str]) -> type[_Table]:
+    models: dict[str, type[_Table]] = {"budget": Budget, "limits": Limits}
+    return models[tables[0]] if tables else Manifest
+
+
+def _one_line(said: object, limit: int = 200) -> str:
+    line = " ".join(str(said).split())
+    return line if len(line) <= limit else f"{line[:limit]}..."

@@ -1,0 +1,78 @@
+"""Frozen: the function to fit, its split, and what a training run is given.
+
+A wave along one input and a kink along another, under noise; the third input is there to be ignored. No model can get
+below the variance of the noise. `python prepare.py data` writes it.
+"""
+
+import os
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+
+N_INPUTS = 3
+SIZES = {"train": 1024, "val": 512, "test": 512}
+NOISE = 0.2  # sd of the outputs around the function
+
+
+# --- what a training run is given: seed, data, a place for the checkpoint, and a budget
+
+
+def trial_seed() -> int:
+    return int(os.environ.get("CODEGRAFT_SEED", "0"))
+
+
+def load_train() -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs (N, I) and outputs (N,), float64."""
+    table = np.load(Path(os.environ.get("CODEGRAFT_DATA", "data/train")) / "table.npy")
+    return table[:, :-1], table[:, -1]
+
+
+def checkpoint_path() -> Path:
+    return Path(os.environ.get("CODEGRAFT_OUT", ".")) / "model.safetensors"
+
+
+class Budget:
+    """Ask for progress before each step, say after it what it took; at 1.0 the budget is used up.
+
+    The count is kept by the process that started this one: each question sends the work done since the last one as a
+    little-endian double, the answer is the progress as another. Run by hand, without such a process, it counts here.
+    """
+
+    def __init__(self, steps: int = 60):
+        self.line = int(os.environ.get("CODEGRAFT_BUDGET_FD", "-1"))
+        self.amount = float(os.environ.get("CODEGRAFT_BUDGET", steps))
+        self.spent = 0.0  # since the last question; by hand, in all
+
+    def progress(self) -> float:
+        if self.line < 0:
+            return self.spent / self.amount
+        os.write(self.line, struct.pack("<d", self.spent))
+        self.spent = 0.0
+        return struct.unpack("<d", os.read(self.line, 8))[0]
+
+    def spend(self, steps: float = 1.0) -> None:
+        self.spent += steps
+
+
+# --- the data
+
+
+def prepare(data_dir: Path) -> None:
+    """Write train/table.npy and heldout/{val,test}.npy, each (N, I + 1) float64 with the outputs in the last column."""
+    rng = np.random.default_rng(0)
+    for split, size in SIZES.items():
+        inputs = rng.uniform(-1.0, 1.0, (size, N_INPUTS))
+        outputs = function(inputs) + NOISE * rng.normal(size=size)
+        file = data_dir / ("train/table.npy" if split == "train" else f"heldout/{split}.npy")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.column_stack([inputs, outputs]))
+
+
+def function(x: np.ndarray) -> np.ndarray:
+    return np.sin(3.0 * x[:, 0]) + np.abs(x[:, 1])  # (N, I) -> (N,)
+
+
+if __name__ == "__main__":
+    prepare(Path(sys.argv[1]))
