@@ -1,0 +1,270 @@
+"""The door to measuring: a Runner trains a snapshot, scores what came out of it, and says what happened as an Outcome.
+
+    with Runner(load_target(folder), n_slots=2) as runner:
+        outcome = runner.run(snapshot, seed=1)
+
+Four kinds of process besides the controller: `prepare` once per campaign, then for each run a training in the sandbox
+without the held-out data, two predictors in the sandbox with the checkpoint and inputs only, and a scorer with pristine
+frozen files and the held-out data. The metric is what the scorer measured; what a trial prints never becomes one.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import threading
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from graph.snapshot import read_snapshot
+from harness.data import HELDOUT, TRAIN, prepare_data
+from harness.launcher import Launcher
+from harness.orders import Access, Allowance, Bounds, Ending, Order, call
+from harness.predictor import serve_predictor
+from harness.scorer import run_scorer
+from harness.trial import FIRST_FD
+from harness.values import Outcome, Status, TrialError
+from harness.workspace import Workspace, make_scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from graph.snapshot import Snapshot
+    from harness.launcher import Run
+    from targets.manifest import Target
+
+Launch = Literal["zygote", "exec"]
+
+CLAIM_MARGIN = 0.01  # of the metric: how much better than measured a printed value may be, for rounding
+_EXTRA_S = 5.0  # of a scorer over its predictors: a predictor that hangs reaches its own limit first, and is named
+_PASSED_ENV = ("PATH", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+_FIXED_ENV = {
+    "LC_ALL": "C.UTF-8",
+    "PYTHONUTF8": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # the other check starts the driver, which does not survive a fork
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's; torch follows OMP_NUM_THREADS
+}
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|inf)"
+
+
+class Runner:
+    """Measures snapshots of one target; safe to use from many threads."""
+
+    def __init__(self, target: Target, *, n_slots: int = 1, launch: Launch = "zygote") -> None:
+        """Be ready to enter.
+
+        n_slots: how many runs may be under way at the same time; more wait.
+        launch: fork trials from a process that has imported the target's libraries, or start a fresh interpreter each.
+        """
+        self._target = target
+        self._launch = launch
+        self._slots = threading.BoundedSemaphore(n_slots)
+        self._pristine = read_snapshot(target.root_dir, target.frozen, frozen=target.frozen)
+        limits = target.limits
+        self._bounds = Bounds(
+            limits.wall_s, limits.cpu_s, limits.memory_mb << 20, limits.output_kb << 10, threads=limits.threads
+        )
+        self._context = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the launchers and prepare the data, if no campaign has before.
+
+        Raises: TrialError: this is not Linux, the target's libraries cannot be preloaded, or prepare failed.
+        """
+        if sys.platform != "linux":
+            raise TrialError(f"harness: runs on Linux only (pidfd, /proc), and this is {sys.platform}; use a container")
+        with ExitStack() as context:
+            self._scratch = make_scratch()
+            context.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+            # Scoring has a launcher of its own, which never starts edited code and never imports torch.
+            self._clean = context.enter_context(Launcher(("numpy",), self._scratch, _environment(threads=1)))
+            preload = {"numpy", *third_party_imports(self._target)} if self._launch == "zygote" else ()
+            self._trials = context.enter_context(Launcher(sorted(preload), self._scratch, _environment(threads=1)))
+            self._clean.wait_until_ready()
+            self._data = prepare_data(self._target, self._pristine, self._clean)
+            self._trials.wait_until_ready()
+            self._context = context.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
+
+    def run(self, snapshot: Snapshot, seed: int) -> Outcome:
+        """Train the snapshot and score it. A fault of the machine is tried once more; all else is an Outcome."""
+        changed = [path for path, data in self._pristine.files.items() if snapshot.files.get(path) != data]
+        if changed:
+            return Outcome(Status.INTEGRITY_VIOLATION, seed=seed, detail=_changed(changed))
+        with self._slots:
+            outcome = self._measure(snapshot, seed)
+            return self._measure(snapshot, seed) if outcome.status is Status.INFRA_ERROR else outcome
+
+    def _measure(self, snapshot: Snapshot, seed: int) -> Outcome:
+        try:
+            with self._copy(snapshot) as space:
+                ending = self._trials.start(self._training(space, seed)).wait()
+                outcome = _outcome(ending, seed)
+                if changed := space.changed_frozen():
+                    return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=_changed(changed))
+                if not outcome.ok:
+                    return outcome
+                checkpoint, fault = space.harvest(self._target.checkpoint, max_bytes=self._bounds.memory_bytes)
+                if fault:
+                    return replace(outcome, status=Status.INVALID_METRIC, detail=fault)
+                return self._score(outcome, snapshot, checkpoint)
+        except OSError as error:
+            return Outcome(Status.INFRA_ERROR, seed=seed, detail=f"{type(error).__name__}: {error}")
+
+    def _score(self, outcome: Outcome, snapshot: Snapshot, checkpoint: Path) -> Outcome:
+        """Let a scorer question two predictors, and put what it found into the outcome of the training."""
+        with ExitStack() as context:
+            desk = context.enter_context(Workspace(self._scratch, self._pristine.files))
+            rooms = [context.enter_context(self._copy(snapshot)) for _ in range(2)]
+            orders = (
+                self._scorer(desk, outcome.seed),
+                *(self._predictor(room, checkpoint) for room in rooms),
+            )
+            result, (scorer, *predictors) = self._start_scoring(context, *orders)
+            found = b"".join(iter(lambda: result.recv(1 << 16), b""))
+            fault = _fault(found, scorer.wait())
+            if fault and fault.status is Status.FAILED:
+                endings = [predictor.wait() for predictor in predictors]
+                fault = next((ending for ending in endings if not ending.ok), fault)
+            for predictor in predictors:
+                predictor.cancel()
+            for predictor in predictors:
+                predictor.wait()
+            changed = [path for room in rooms for path in room.changed_frozen()]
+        if changed:
+            return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=_changed(changed))
+        if fault:
+            log = fault.log or outcome.log_tail
+            return replace(outcome, status=fault.status, detail=f"scoring: {fault.detail}", log_tail=log)
+        measured = json.loads(found)["metric"]
+        if claim := false_claim(outcome.log_tail, self._target, measured):
+            return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=claim)
+        return replace(outcome, metric=measured)
+
+    def _start_scoring(self, context: ExitStack, scorer: Order, *predictors: Order) -> tuple[socket.socket, list[Run]]:
+        """Start the processes with sockets between them. Returns: where the scorer writes its result, and the runs."""
+        result, result_end = socket.socketpair()
+        context.enter_context(result)
+        questions, answers = zip(*(socket.socketpair() for _ in predictors), strict=True)
+        # Each end must be open in one process only, or the other side would not see that process end.
+        with ExitStack() as ends:
+            for end in (result_end, *questions, *answers):
+                ends.enter_context(end)
+            runs = [self._clean.start(scorer, [end.fileno() for end in (result_end, *questions)])]
+            runs += [self._trials.start(order, [end.fileno()]) for order, end in zip(predictors, answers, strict=True)]
+        return result, [context.enter_context(run) for run in runs]
+
+    def _training(self, space: Workspace, seed: int) -> Order:
+        budget, train_data = self._target.budget, str(self._data / TRAIN)
+        env = {
+            "CODEGRAFT_SEED": str(seed),
+            "CODEGRAFT_DATA": train_data,
+            "CODEGRAFT_OUT": str(space.out),
+            "CODEGRAFT_BUDGET_FD": str(FIRST_FD),
+        }
+        return Order(
+            main=(self._target.train,),
+            folder=str(space.work),
+            env={**self._env(space), **env},
+            bounds=self._bounds,
+            allowance=Allowance(budget.unit, budget.amount),
+            access=Access((train_data,), (str(space.work), str(space.out), str(space.tmp))),
+        )
+
+    def _predictor(self, room: Workspace, checkpoint: Path) -> Order:
+        return Order(
+            main=call(serve_predictor, str(self._target.predictor), str(checkpoint)),
+            folder=str(room.work),
+            env=self._env(room),
+            bounds=self._bounds,
+            access=Access((str(checkpoint),), (str(room.work), str(room.tmp))),
+        )
+
+    def _scorer(self, desk: Workspace, seed: int) -> Order:
+        target, heldout = self._target, str(self._data / HELDOUT)
+        return Order(
+            main=call(run_scorer, str(target.scorer), heldout, target.metric, str(seed), *target.probes),
+            folder=str(desk.work),
+            env=self._env(desk),
+            bounds=replace(self._bounds, wall_s=self._bounds.wall_s + _EXTRA_S),
+            access=Access((str(desk.work), heldout), (str(desk.tmp),)),
+        )
+
+    def _copy(self, snapshot: Snapshot) -> Workspace:
+        return Workspace(self._scratch, snapshot.files, frozen=self._target.frozen)
+
+    def _env(self, space: Workspace) -> dict[str, str]:
+        folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR"), str(space.tmp))
+        return {**_environment(self._bounds.threads), **folders}
+
+
+def false_claim(log: str, target: Target, measured: float) -> str:
+    """Say which printed metric is better than the measured one; empty when none is.
+
+    No trial sees the held-out data, so such a line is made up, and what made it up has no honest metric either.
+    """
+    pattern = rf"(?<![\w.]){re.escape(target.metric)}[\"']?\s*[:=]\s*({_NUMBER})"
+    for claim in re.finditer(pattern, log, re.IGNORECASE):
+        if target.sign * (float(claim[1]) - measured) > CLAIM_MARGIN * abs(measured):
+            return f"stdout claims {target.metric} {float(claim[1]):g}, the scorer measured {measured:g}"
+    return ""
+
+
+def third_party_imports(target: Target) -> frozenset[str]:
+    """Name the modules that the target's sources import from outside the standard library and the target itself."""
+    sources = read_snapshot(target.root_dir, target.mutable, frozen=target.frozen)
+    named: set[str] = set()
+    for path, source in sources.files.items():
+        with suppress(SyntaxError, ValueError):  # the trial will say so
+            for node in ast.walk(ast.parse(source) if path.endswith(".py") else ast.Module([], [])):
+                if isinstance(node, ast.Import):
+                    named.update(alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                    named.add(node.module)
+    own = {path.partition("/")[0].removesuffix(".py") for path in sources.files}
+    return frozenset(name for name in named if name.partition(".")[0] not in own | sys.stdlib_module_names)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Return what processes see of the user's environment, and what makes them alike."""
+    passed = {name: os.environ[name] for name in _PASSED_ENV if name in os.environ}
+    return {**passed, **_FIXED_ENV, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+
+
+def _outcome(ending: Ending, seed: int) -> Outcome:
+    return Outcome(
+        status=ending.status,
+        seed=seed,
+        wall_s=ending.wall_s,
+        cpu_s=ending.cpu_s,
+        peak_rss_bytes=ending.peak_rss_bytes,
+        steps=ending.steps,
+        detail=ending.detail,
+        log_tail=ending.log,
+        isolation=ending.isolation,
+    )
+
+
+def _fault(found: bytes, scorer: Ending) -> Ending | None:
+    """Return what the scorer found wrong, or what went wrong with it; None when it found a metric."""
+    if not found:
+        status = scorer.status if scorer.status is Status.TIMEOUT else Status.INFRA_ERROR
+        return replace(scorer, status=status, detail=f"the scorer gave no result: {scorer.detail}")
+    said = json.loads(found)
+    return None if "metric" in said else Ending(Status(said["status"]), said["detail"])
+
+
+def _changed(paths: Iterable[str]) -> str:
+    return f"frozen file changed: {', '.join(sorted(set(paths)))}"

@@ -1,0 +1,22 @@
+"""The predictor's driver: edited code in a sandbox that turns inputs into outputs, and never sees a target.
+
+It holds the model that a checkpoint describes and answers frames until the scorer closes the channel.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import numpy as np
+
+from harness.frames import receive_array, send_array
+from harness.trial import FIRST_FD, load_entry
+
+
+def serve_predictor(entry: str, checkpoint: str) -> None:
+    """Load a predict function with the manifest's predictor and call it on each array that arrives."""
+    with socket.socket(fileno=FIRST_FD) as channel:
+        predict = load_entry(entry)(Path(checkpoint))
+        while (inputs := receive_array(channel)) is not None:
+            send_array(channel, np.asarray(predict(inputs)))

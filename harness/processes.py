@@ -1,0 +1,105 @@
+"""Process trees: who descends from this process, what they use, and how to end all of them.
+
+A process that asked to be a subreaper inherits every orphan below it, however it left (setsid, double fork), so killing
+and reaping children until none is left ends the whole tree without root, cgroups or namespaces. Linux only: /proc.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from resource import struct_rusage
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_REST_S = 0.002  # between two rounds of killing
+_PATIENCE_S = 10.0  # a process in uninterruptible sleep cannot be killed; it must not hold up its supervisor for ever
+
+
+class Process(NamedTuple):
+    """A line of the process table."""
+
+    pid: int
+    parent: int
+    cpu_s: float  # user and system, its reaped children included
+    rss_bytes: int
+
+
+class Exit(NamedTuple):
+    """What is known of a reaped child."""
+
+    wait_status: int
+    usage: struct_rusage
+
+
+def become_subreaper() -> None:
+    """Inherit orphaned descendants instead of the init process."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Be killed when the parent ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def descendants(root: int, *, spared: Container[int] = ()) -> list[Process]:
+    """List what lives below root, spared processes and what is below them left out."""
+    children: dict[int, list[Process]] = {}
+    for process in _read_table():
+        children.setdefault(process.parent, []).append(process)
+    found = [child for child in children.get(root, ()) if child.pid not in spared]
+    for process in found:  # grows while it is walked
+        found.extend(children.get(process.pid, ()))
+    return found
+
+
+def end_children(*, spared: Container[int] = ()) -> dict[int, Exit]:
+    """Kill all that lives below this process except what is spared, and reap until nothing of it is left.
+
+    Returns: pid -> Exit of every child reaped on the way, those that had ended by themselves included.
+    """
+    reaped: dict[int, Exit] = {}
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while _reap(reaped) and (doomed := descendants(os.getpid(), spared=spared)) and time.monotonic() < give_up_at:
+        for process in doomed:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        time.sleep(_REST_S)
+    return reaped
+
+
+def _reap(reaped: dict[int, Exit]) -> bool:
+    """Collect ended children; say whether this process still has any."""
+    with suppress(ChildProcessError):
+        while True:
+            pid, wait_status, usage = os.wait4(-1, os.WNOHANG)
+            if pid == 0:
+                return True
+            reaped[pid] = Exit(wait_status, usage)
+    return False
+
+
+def _read_table() -> list[Process]:
+    table = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended since it was listed
+            # man 5 proc_pid_stat: the name in brackets may hold anything, brackets too; field 4 is the parent
+            fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+            ticks = sum(int(field) for field in fields[11:15])
+            table.append(Process(int(folder.name), int(fields[1]), ticks / _TICKS_PER_S, int(fields[21]) * _PAGE_BYTES))
+    return table
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option} failed")

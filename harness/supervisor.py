@@ -1,0 +1,321 @@
+"""One supervisor per process: it forks it, grants its budget, reads its output, keeps its limits and ends its whole tree.
+
+The supervisor is a subreaper in a process of its own, so everything that target code starts ends up below it and nothing
+of a run outlives it: not a daemon that left the session and ignores SIGTERM, not after a normal exit either. It watches
+by file descriptors (pidfd, pipes, sockets) and the monotonic clock, never blocks on the trial, and keeps only the first
+and last part of what is printed. When the controller or the launcher is gone it ends the tree and itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from harness.orders import Ending
+from harness.processes import become_subreaper, descendants, die_with_parent, end_children
+from harness.trial import PACKAGE_ROOT, run_fresh, run_order
+from harness.values import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.orders import Allowance, Order
+    from harness.processes import Exit
+
+TICK_S = 0.25  # between two looks at memory and CPU time
+GRACE_S = 1.0  # between SIGTERM and SIGKILL
+GRACE_MESSAGES = 16  # questions that are still answered once the budget is used up
+_HEAD_BYTES, _TAIL_BYTES = 16 << 10, 48 << 10  # of the output
+_CHUNK_BYTES = 1 << 16
+_LAST_WORDS = 4096  # characters of the log in which a crash says why
+_MAX_PROCESSES = 256  # of one trial; a fork bomb passes it within a tick
+_MAX_FILES = 10_000  # of one trial
+_GRANT = struct.Struct("<d")
+_COUNTED = frozenset({"steps", "tokens"})
+_ABOVE = 64  # descriptors from here on are out of the way of those that a process is given
+_CPUCLOCK_SCHED = 2  # linux/posix-timers.h: the clock of a whole process
+_OUT_OF_MEMORY = re.compile(r"MemoryError|std::bad_alloc|can't allocate memory|[Oo]ut of ?[Mm]emory")
+_BOOT = (
+    f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); from harness.trial import {run_fresh.__name__} as run; run()"
+)
+
+
+def supervise(order: Order, door: socket.socket, passed: Sequence[int], *, fresh: bool) -> None:
+    """Run the order to its end and send the Ending through the door, unless its other side has been closed.
+
+    passed: descriptors for the process, which finds them from FIRST_FD on; a budget's socket goes before them.
+    fresh: run it in a new interpreter, not in a fork of this one.
+    """
+    become_subreaper()
+    log, log_end = os.pipe()
+    report, report_end = os.pipe()
+    given = [report_end, *passed]
+    meter = None
+    if order.allowance:
+        budget, budget_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        given.insert(1, budget_end.detach())
+        meter = (budget, order.allowance)
+    supervisor = os.getpid()
+    trial = os.fork()
+    if trial == 0:
+        _become_trial(order, supervisor, (log_end, *given), fresh=fresh)
+    for fd in (log_end, *given):
+        os.close(fd)
+    watch = _Watch(order, trial, log, door)
+    if meter:
+        watch.grant_from(*meter)
+    reaped = watch.follow()
+    if watch.is_wanted:
+        ending = watch.ending(reaped, isolation=os.read(report, _CHUNK_BYTES).decode())
+        door.sendall(ending.to_json().encode())
+
+
+class Ring:
+    """The first and the last part of an output of any length."""
+
+    def __init__(self) -> None:
+        self.n_bytes = 0
+        self._head = b""
+        self._tail = b""
+
+    def write(self, data: bytes) -> None:
+        """Add data; what is neither in the first nor in the last part is forgotten."""
+        self.n_bytes += len(data)
+        room = _HEAD_BYTES - len(self._head)
+        self._head += data[:room]
+        self._tail = (self._tail + data[room:])[-_TAIL_BYTES:]
+
+    def text(self) -> str:
+        """Print what is kept, with a line that says what is not."""
+        lost = self.n_bytes - len(self._head) - len(self._tail)
+        gap = f"\n... {lost} bytes left out ...\n".encode() if lost else b""
+        return (self._head + gap + self._tail).decode(errors="replace")
+
+
+class Meter:
+    """The count of a budget: how far a trial is that says what it has done and asks to go on."""
+
+    def __init__(self, allowance: Allowance, clock: Callable[[], float]) -> None:
+        self._allowance = allowance
+        self._clock = clock  # seconds, for a budget of time
+        self._started_at: float | None = None
+        self._consumed = 0.0
+        self.n_granted = 0  # questions answered below 1
+        self.n_overrun = 0  # questions after the budget was used up
+
+    def grant(self, done: float) -> float:
+        """Return the progress, in [0, inf), of a trial that did so much work since it last asked.
+
+        Every question after the first costs at least 1, so a trial that reports nothing, less than nothing or a NaN does
+        not train for ever. Time counts from the first question: before it are the imports, which a fork need not do.
+        """
+        is_first = self._started_at is None
+        if self._started_at is None:
+            self._started_at = self._clock()
+        if self._allowance.unit not in _COUNTED:
+            self._consumed = self._clock() - self._started_at
+        elif not is_first:
+            self._consumed += max(1.0, done)  # in this order a NaN is 1
+        progress = self._consumed / self._allowance.amount
+        self.n_granted += progress < 1.0
+        self.n_overrun += progress >= 1.0
+        return progress
+
+
+def last_line(log: str) -> str:
+    """Return the last line of a log that says something, cut to a readable length."""
+    return next((line.strip()[:300] for line in reversed(log.splitlines()) if line.strip()), "it printed nothing")
+
+
+class _Watch:
+    """The poll loop around one trial."""
+
+    def __init__(self, order: Order, trial: int, log: int, door: socket.socket) -> None:
+        self.is_wanted = True  # somebody waits for the ending
+        self._bounds = order.bounds
+        self._folders = order.access.writable if order.access else ()
+        self._trial = trial
+        self._log = log
+        self._ring = Ring()
+        self._meter: Meter | None = None
+        self._stop: tuple[Status, str] | None = None
+        self._is_over = False
+        self._started_at = self._looked_at = time.monotonic()
+        self._deadline = self._started_at + order.bounds.wall_s
+        self._others_cpu_s = 0.0
+        self._peak_rss_bytes = 0
+        self._selector = selectors.DefaultSelector()
+        os.set_blocking(log, False)
+        self._on(log, self._read_log)
+        self._on(os.pidfd_open(trial), self._leave)
+        self._on(os.pidfd_open(os.getppid()), self._abandon)
+        self._on(door.fileno(), self._abandon)  # nothing is ever sent in: readable means closed
+
+    def grant_from(self, channel: socket.socket, allowance: Allowance) -> None:
+        """Answer what the trial asks for its budget."""
+        channel.setblocking(False)
+        self._meter = meter = Meter(allowance, time.monotonic if allowance.unit == "wall_s" else self._cpu_s)
+        self._on(channel.fileno(), lambda: self._answer(channel, meter))
+
+    def follow(self) -> dict[int, Exit]:
+        """Watch until the trial ends or is stopped, then end all that it left. Returns: what `end_children` reaped."""
+        while not self._is_over:
+            for key, _ in self._selector.select(min(TICK_S, max(0.0, self._deadline - time.monotonic()))):
+                key.data()
+            self._check_time()
+        reaped = end_children()
+        self._drain_log()
+        return reaped
+
+    def ending(self, reaped: dict[int, Exit], *, isolation: str) -> Ending:
+        """Say how it ended."""
+        log = self._ring.text()
+        if self._stop:
+            status, detail = self._stop
+        elif isolation and self._trial in reaped:
+            status, detail = _judge_exit(reaped[self._trial].wait_status, log)
+        else:
+            status, detail = Status.INFRA_ERROR, f"the process did not start or did not end: {last_line(log)}"
+        usages = [exit_.usage for exit_ in reaped.values()]
+        return Ending(
+            status=status,
+            detail=detail,
+            wall_s=time.monotonic() - self._started_at,
+            cpu_s=sum(usage.ru_utime + usage.ru_stime for usage in usages),
+            peak_rss_bytes=max([self._peak_rss_bytes, *(usage.ru_maxrss << 10 for usage in usages)]),
+            steps=self._meter.n_granted if self._meter else 0,
+            log=log,
+            isolation=isolation,
+        )
+
+    def _on(self, fd: int, call: Callable[[], None]) -> None:
+        self._selector.register(fd, selectors.EVENT_READ, call)
+
+    def _leave(self) -> None:
+        self._is_over = True
+
+    def _abandon(self) -> None:
+        self._is_over, self.is_wanted = True, False
+
+    def _kill(self, status: Status, detail: str) -> None:
+        self._stop = self._stop or (status, detail)
+        self._is_over = True
+
+    def _ask_to_end(self, status: Status, detail: str) -> None:
+        self._stop = (status, detail)
+        self._deadline = time.monotonic() + GRACE_S
+        os.kill(self._trial, signal.SIGTERM)
+
+    def _read_log(self) -> None:
+        if self._drain_log():
+            self._selector.unregister(self._log)
+
+    def _drain_log(self) -> bool:
+        """Read all that is there and say whether nothing can follow."""
+        with suppress(BlockingIOError):
+            while data := os.read(self._log, _CHUNK_BYTES):
+                self._ring.write(data)
+                if self._ring.n_bytes > self._bounds.output_bytes:
+                    self._kill(Status.OUTPUT_LIMIT, f"printed more than {self._bounds.output_bytes >> 10} kB")
+                    return False
+            return True
+        return False
+
+    def _answer(self, channel: socket.socket, meter: Meter) -> None:
+        """Grant what is asked. After anything but a question (an end, half a number, unread answers) nothing is granted."""
+        with suppress(OSError):
+            question = channel.recv(_GRANT.size)
+            if len(question) == _GRANT.size:
+                channel.send(_GRANT.pack(meter.grant(*_GRANT.unpack(question))))
+                if meter.n_overrun > GRACE_MESSAGES:
+                    self._kill(Status.TIMEOUT, f"asked for {meter.n_overrun} more steps after its budget was used up")
+                return
+        self._selector.unregister(channel.fileno())
+        channel.close()
+
+    def _cpu_s(self) -> float:
+        """Return the CPU time that the trial has used: its own to the microsecond, that of what it started to the tick."""
+        return time.clock_gettime((~self._trial << 3) | _CPUCLOCK_SCHED) + self._others_cpu_s
+
+    def _check_time(self) -> None:
+        now = time.monotonic()
+        if now >= self._deadline and self._stop:
+            self._is_over = True  # the grace is over
+        elif now >= self._deadline:
+            self._ask_to_end(Status.TIMEOUT, f"ran longer than {self._bounds.wall_s:g} s")
+        elif now - self._looked_at >= TICK_S:
+            self._looked_at = now
+            self._check_use()
+
+    def _check_use(self) -> None:
+        running = descendants(os.getpid())
+        rss_bytes = sum(process.rss_bytes for process in running)  # pages that they share count in each of them
+        self._peak_rss_bytes = max(self._peak_rss_bytes, rss_bytes)
+        self._others_cpu_s = sum(process.cpu_s for process in running if process.pid != self._trial)
+        if len(running) > _MAX_PROCESSES:
+            self._kill(Status.FAILED, f"started more than {_MAX_PROCESSES} processes")
+        elif rss_bytes + _stored_bytes(self._folders) > self._bounds.memory_bytes:
+            self._kill(Status.OOM, f"used more than {self._bounds.memory_bytes >> 20} MB of memory and files")
+        elif not self._stop and sum(process.cpu_s for process in running) > self._bounds.cpu_s:
+            self._ask_to_end(Status.TIMEOUT, f"used more than {self._bounds.cpu_s:g} s of CPU time")
+
+
+def _stored_bytes(folders: Sequence[str]) -> int:
+    """Add up the files of a trial, which lie in memory; too many to count in passing are more than it may use."""
+    paths = [path for folder in folders for path in islice(Path(folder).rglob("*"), _MAX_FILES + 1)]
+    if len(paths) > _MAX_FILES:
+        return sys.maxsize
+    n_blocks = 0
+    for path in paths:
+        with suppress(OSError):  # it is gone since it was listed
+            n_blocks += path.lstat().st_blocks
+    return n_blocks * 512  # man 3 stat: the unit of st_blocks
+
+
+def _judge_exit(wait_status: int, log: str) -> tuple[Status, str]:
+    exit_code = os.waitstatus_to_exitcode(wait_status)
+    if exit_code == 0:
+        return Status.OK, ""
+    if exit_code == -signal.SIGXCPU:
+        return Status.TIMEOUT, "used up its CPU time"
+    if exit_code == -signal.SIGKILL:
+        return Status.OOM, "killed by SIGKILL, as the kernel does when memory runs out"
+    said = f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit status {exit_code}"
+    status = Status.OOM if _OUT_OF_MEMORY.search(log[-_LAST_WORDS:]) else Status.FAILED
+    return status, f"{said}: {last_line(log)}"
+
+
+def _become_trial(order: Order, supervisor: int, given: Sequence[int], *, fresh: bool) -> NoReturn:
+    """Be the process that runs the order, with the given descriptors as 1 (and 2), 3, 4, ... and no others."""
+    try:
+        os.setsid()
+        die_with_parent()
+        if os.getppid() != supervisor:
+            os._exit(1)
+        log, *rest = given
+        silence = os.open(os.devnull, os.O_RDONLY)
+        lifted = [fcntl.fcntl(fd, fcntl.F_DUPFD, _ABOVE) for fd in (silence, log, log, *rest)]
+        for number, fd in enumerate(lifted):
+            os.dup2(fd, number)
+        os.closerange(len(lifted), os.sysconf("SC_OPEN_MAX"))
+        if fresh:
+            command = [sys.executable, "-P", "-s", "-B", "-c", _BOOT, replace(order, env={}).to_json()]
+            os.execve(sys.executable, command, dict(order.env))  # not in the command, which every user may list
+        run_order(order)
+    except BaseException:  # noqa: BLE001 - a fork never returns into its parent's code
+        traceback.print_exc()
+    finally:
+        os._exit(1)
