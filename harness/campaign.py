@@ -13,9 +13,8 @@ from itertools import groupby
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from graph.complexity import Complexity, complexity
-
 from graph.build import build_graph
+from graph.complexity import Complexity, complexity
 from graph.features import canonical_digest
 from graph.snapshot import Snapshot
 from harness.ledger import Proposal
@@ -228,12 +227,12 @@ class Campaign:
         runner: Runner,
         outcomes: SimpleQueue[tuple[int, int, Outcome] | BaseException | None],
     ) -> None:
-        """Run the search seed, and the fresh ones if that looks better than the incumbent."""
+        """Run the first of the incumbent's seeds, and the others if that looks better."""
         done = list(proposal.outcomes)
         snapshot = Snapshot(self._store.files(proposal.commit), self._root.frozen)
-        for index in range(1 + N_CONFIRMATIONS):
+        for index, (seed, _) in enumerate(program.standing.metrics):
             if index == len(done):
-                done.append(runner.run(snapshot, self._settings.seed + _SEED_STRIDE * proposal.number + index))
+                done.append(runner.run(snapshot, seed))
                 outcomes.put((proposal.number, index, done[-1]))
             if not done[-1].ok or (
                 index == 0 and not screen(done[0], program.standing, self._noise, sign=self._target.sign)

@@ -1,6 +1,8 @@
 """The reward: what the policy learns from a trial, as a sum of named terms.
 
-metric: asinh(z), the gain in standard errors, linear near 0 and logarithmic far out, so that one lucky jump does not drown the rest.
+metric: for a gain asinh(z), in standard errors: linear near 0 and logarithmic far out, so that one lucky jump does not drown the rest.
+For a loss exp(z) - 1: a search hands back its best program, so a bad trial costs its slot, however bad it is, and little more than that.
+equivalent: an edit that measures bit-equal to its incumbent changed nothing that counts; without a price, doing nothing would beat trying.
 novelty: up to a quarter for a program that differs in structure from all that ran. It is a rank, because distances drift: one
 inserted block is 5, another repository 1000. Only programs that ran are paid for it and count as known (minimal-criterion novelty,
 Lehman and Stanley 2010): an unusual crash is worth nothing.
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
     from graph.complexity import Complexity
     from harness.values import Verdict
 
-FAILURE = -5.0  # what a measured run at worst gets: asinh(z) is -4 at 27 standard errors below the incumbent
+FAILURE = -2.0  # what a measured run at worst gets
+EQUIVALENT = -1.0  # as bad as a loss can be
 NOVELTY = 0.25  # of the most novel program: a quarter of one standard error of gain
 COMPLEXITY = -0.05  # per path
 
-_METRIC_LEAST, _COMPLEXITY_LEAST = -4.0, -1.0  # together FAILURE
+_COMPLEXITY_LEAST = -1.0  # with the worst loss, FAILURE
 _NODES_PER_PATH = 50  # about five lines of straight code weigh as much as a branch
 _NEIGHBOURS = 10  # k of the k nearest; research in novelty search uses 10 to 15
 
@@ -74,13 +77,11 @@ def reward_of(verdict: Verdict, *, novelty: float, complexity: Complexity) -> Re
     if math.isnan(verdict.gain):
         return Reward((("failure", FAILURE),))
     paths = (complexity.cyclomatic + complexity.cognitive) / 2 + complexity.nodes / _NODES_PER_PATH
-    return Reward(
-        (
-            ("metric", max(_METRIC_LEAST, math.asinh(verdict.z))),
-            ("novelty", NOVELTY * novelty),
-            ("complexity", max(_COMPLEXITY_LEAST, min(0.0, COMPLEXITY * paths))),
-        )
-    )
+    price = ("complexity", max(_COMPLEXITY_LEAST, COMPLEXITY * max(0.0, paths)))
+    if verdict.gain == 0.0:
+        return Reward((("equivalent", EQUIVALENT), price))
+    metric = math.asinh(verdict.z) if verdict.z > 0.0 else math.expm1(verdict.z)
+    return Reward((("metric", metric), ("novelty", NOVELTY * novelty), price))
 
 
 def _l1(a: Mapping[str, float], b: Mapping[str, float]) -> float:

@@ -99,7 +99,11 @@ class Trial:
     @property
     def metric(self) -> float:
         """Mean over the measured seeds; NaN when any run failed."""
-        return math.nan if not all(o.ok for o in self.outcomes) else math.fsum(o.metric for o in self.outcomes) / len(self.outcomes)
+        return (
+            math.nan
+            if not all(o.ok for o in self.outcomes)
+            else math.fsum(o.metric for o in self.outcomes) / len(self.outcomes)
+        )
 
     @property
     def status(self) -> Status:

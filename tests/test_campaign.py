@@ -85,7 +85,8 @@ def test_every_reward_is_the_sum_of_its_logged_terms_and_a_failure_is_never_zero
     out, _ = finished
     for trial in read_record(out).trials:
         names = [name for name, _ in trial.reward.terms]
-        assert names == (["metric", "novelty", "complexity"] if trial.ok else ["failure"])
+        measured = ["equivalent"] if trial.verdict.gain == 0.0 else ["metric", "novelty"]
+        assert names == ([*measured, "complexity"] if trial.ok else ["failure"])
         assert trial.ok or trial.reward.total < -1
 
 
@@ -144,7 +145,9 @@ def toy_with(tmp_path, name, old, new):
 
 
 def test_a_failing_baseline_stops_the_campaign_with_what_it_printed(tmp_path):
-    folder = toy_with(tmp_path, "train.py", "def main() -> None:", "def main() -> None:\n    raise SystemError('no such luck')")
+    folder = toy_with(
+        tmp_path, "train.py", "def main() -> None:", "def main() -> None:\n    raise SystemError('no such luck')"
+    )
     done = search(tmp_path / "c", target=folder)
     assert done.returncode == 1
     assert "baseline: failed with seed 3" in done.stderr
@@ -226,7 +229,9 @@ def test_apply_prints_the_diff_and_writes_only_when_told(tmp_path):
 
 
 def test_help_imports_nothing_heavy():
-    done = subprocess.run([sys.executable, "-X", "importtime", CODEGRAFT, "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", CODEGRAFT, "--help"], capture_output=True, text=True, check=True
+    )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not imported & {"torch", "transformers", "numpy", "pydantic", "tree_sitter", "jinja2", "sqlite3"}
 

@@ -213,11 +213,11 @@ def _write_rich(folder: Path, *, n_trials: int, settings: Settings = SETTINGS) -
             continue
         snapshot = campaign.propose(edit, {path: changed})
         if number == 31 or rng.random() < 0.15:
-            campaign.judge(snapshot, [_ran(129.4, seed=1) if number == 31 else rng.choice(FAILURES)])
+            campaign.judge(snapshot, [_ran(129.4, seed=0) if number == 31 else rng.choice(FAILURES)])
             continue
-        outcomes = [_ran(level - effect + rng.gauss(0, NOISE), seed=1)]
+        outcomes = [_ran(level - effect + rng.gauss(0, NOISE), seed=0)]
         if screen(outcomes[0], campaign.incumbent, campaign.noise, sign=-1.0):
-            outcomes += [_ran(level - effect + rng.gauss(0, NOISE), seed=seed) for seed in (101, 102, 103)]
+            outcomes += [_ran(level - effect + rng.gauss(0, NOISE), seed=seed) for seed in (1, 2, 3)]
         campaign.judge(snapshot, outcomes)
         level -= effect if campaign.best is snapshot else 0.0
     campaign.finish(f"all {n_trials} trials are done")
@@ -324,7 +324,7 @@ def test_baseline_alone_is_reported_with_its_noise_and_no_trial(tmp_path: Path, 
 def test_running_campaign_is_reported_while_its_writer_works(tmp_path: Path, visit: Open) -> None:
     campaign = _Campaign(tmp_path, metrics=(2.30, 2.32, 2.31))
     worse = campaign.propose(Edit("swap-activation", "layers:MLP.forward/call.F.gelu"), {"layers.py": b"worse\n"})
-    campaign.judge(worse, [_ran(2.5, seed=1)])
+    campaign.judge(worse, [_ran(2.5, seed=0)])
     campaign.propose(Edit("swap-activation", "layers:MLP.forward/call.F.gelu"), {"layers.py": b"running\n"})
     page = visit(write_report(tmp_path)).page
     campaign.ledger.close()
@@ -349,12 +349,13 @@ def test_head_says_what_the_ledger_says(rich: Path, visit: Open) -> None:
     page = visit(rich).page
     assert record.incumbent is not None
     best = fmean(outcome.metric for outcome in record.incumbent.outcomes[1:])
+    base = fmean(record.baseline[outcome.seed].metric for outcome in record.incumbent.outcomes[1:])
     noise = noise_of(record.baseline)
     lead = page.locator(".lead").inner_text()
     assert lead.startswith(
-        f"val_bpb fell from {noise.mean:.4f} to {best:.4f}: {100 * (noise.mean - best) / noise.mean:.1f} % better"
+        f"val_bpb fell from {base:.4f} to {best:.4f}: {100 * (base - best) / base:.1f} % better"
     )
-    assert f"{(noise.mean - best) / noise.sd:.1f} times the noise" in lead
+    assert f"{(base - best) / noise.sd:.1f} times the noise" in lead
     expect(page.locator(".state")).to_contain_text("Stopped: all 40 trials are done.")
     for expected in (
         "ppo, seed 7, 2 trials at a time",

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from graph.complexity import Complexity, complexity
 from graph.snapshot import GraphError
-from harness.reward import COMPLEXITY, FAILURE, NOVELTY, Archive, reward_of
+from harness.reward import COMPLEXITY, EQUIVALENT, FAILURE, NOVELTY, Archive, reward_of
 from harness.values import Decision, Outcome, Status, TrialError, Verdict
 from harness.verdict import SCREEN_Z, SD_FLOOR, Incumbent, Noise, incumbent_of, judge, noise_of, screen
 
 MINIMIZE, MAXIMIZE = -1.0, 1.0
 NOISE = Noise(mean=2.0, sd=0.1, n=3)
-BASE = Incumbent(2.0, 3)
+BASE = Incumbent(((0, 2.0), (1, 2.0), (2, 2.0)))
 SAME_SIZE = Complexity(0, 0, 0)
 
 
@@ -67,15 +67,22 @@ def test_a_gain_is_positive_when_better_whatever_the_direction():
 
 
 def test_z_is_the_gain_in_standard_errors_of_a_difference_of_means():
-    assert judge(ok(1.9), BASE, NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(1 + 1 / 3))
-    assert judge(ok(1.9, 1.9, 1.9), BASE, NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(1 / 3 + 1 / 3))
-    assert judge(ok(1.9), Incumbent(2.0, 1), NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(2))
+    assert judge(ok(1.9), BASE, NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(2))
+    assert judge(ok(1.9, 1.9, 1.9), BASE, NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(2 / 3))
 
 
-def test_the_screen_passes_what_is_a_standard_error_better():
-    error = NOISE.sd * math.sqrt(1 + 1 / BASE.n)
+def test_a_trial_is_compared_seed_by_seed():
+    incumbent = Incumbent(((0, 1.0), (1, 3.0), (2, 5.0)))
+    assert judge(ok(1.0), incumbent, NOISE, sign=MINIMIZE).gain == 0.0
+    assert judge(ok(0.9, 2.9, 4.9), incumbent, NOISE, sign=MINIMIZE).gain == pytest.approx(0.1)
+    with pytest.raises(TrialError, match="not measured on seed 3"):
+        judge([replace(ok(1.0)[0], seed=3)], incumbent, NOISE, sign=MINIMIZE)
+
+
+def test_the_screen_passes_what_is_half_a_standard_error_better():
+    error = NOISE.sd * math.sqrt(2)
     for sign in (MINIMIZE, MAXIMIZE):
-        better, worse = BASE.mean + sign * 1.01 * SCREEN_Z * error, BASE.mean + sign * 0.99 * SCREEN_Z * error
+        better, worse = 2.0 + sign * 1.01 * SCREEN_Z * error, 2.0 + sign * 0.99 * SCREEN_Z * error
         assert screen(ok(better)[0], BASE, NOISE, sign=sign)
         assert not screen(ok(worse)[0], BASE, NOISE, sign=sign)
     assert not screen(Outcome(Status.TIMEOUT), BASE, NOISE, sign=MINIMIZE)
@@ -113,18 +120,19 @@ def test_a_run_that_is_not_ok_is_discarded_without_a_gain(status):
 
 
 def test_the_next_incumbent_is_the_mean_of_all_seeds_of_the_kept_trial():
-    assert incumbent_of(ok(1.5, 1.6, 1.7)) == Incumbent(fmean([1.5, 1.6, 1.7]), 3)
+    assert incumbent_of(ok(1.5, 1.6, 1.7)) == Incumbent(((0, 1.5), (1, 1.6), (2, 1.7)))
+    assert incumbent_of(ok(1.5, 1.6, 1.7)).mean == fmean([1.5, 1.6, 1.7])
     assert noise_of(baseline := ok(1.0, 2.0, 3.0)).mean == incumbent_of(baseline).mean
 
 
-def search(rng: random.Random, effect_sd: float, *, n_trials: int = 1, n: int = 3, n_fresh: int = 2) -> int:
+def search(rng: random.Random, effect_sd: float, *, n_trials: int = 1, n: int = 3) -> int:
     """Run a campaign of edits that are all worth `effect_sd`; return how many were kept. Higher is better here."""
     baseline = ok(*(rng.gauss(0.0, 1.0) for _ in range(n)))
     noise, incumbent, kept = noise_of(baseline), incumbent_of(baseline), 0
     for _ in range(n_trials):
         runs = ok(rng.gauss(effect_sd, 1.0))
         if screen(runs[0], incumbent, noise, sign=MAXIMIZE):
-            runs += ok(*(rng.gauss(effect_sd, 1.0) for _ in range(n_fresh)))
+            runs = ok(runs[0].metric, *(rng.gauss(effect_sd, 1.0) for _ in range(n - 1)))
         if judge(runs, incumbent, noise, sign=MAXIMIZE).decision is Decision.KEEP:
             kept, incumbent = kept + 1, incumbent_of(runs)
     return kept
@@ -140,7 +148,7 @@ def test_pure_noise_is_rarely_kept():
 def test_without_the_margin_noise_would_be_kept_often():
     rng = random.Random(1)
     runs = [ok(*(rng.gauss(0.0, 1.0) for _ in range(3))) for _ in range(1000)]
-    gains = [judge(each, Incumbent(0.0, 3), Noise(0.0, 1.0, 3), sign=MAXIMIZE).gain for each in runs]
+    gains = [judge(each, incumbent_of(ok(0.0, 0.0, 0.0)), Noise(0.0, 1.0, 3), sign=MAXIMIZE).gain for each in runs]
     assert sum(gain > 0.0 for gain in gains) / 1000 > 0.4
 
 
@@ -158,7 +166,7 @@ def verdict(z: float) -> Verdict:
 FAILED = Verdict(Decision.DISCARD, math.nan, math.nan, "timeout")
 sizes = st.builds(Complexity, *(st.integers(-1000, 1000) for _ in range(3)))
 ranks = st.integers(0, 300).map(lambda n: n / 300)
-zs = st.floats(-1e9, 1e9)
+zs = st.floats(-1e9, 1e9).filter(lambda z: abs(z) > 1e-9)
 
 
 @given(zs, ranks, sizes)
@@ -181,8 +189,15 @@ def test_worse_is_less(z, worse, rank, size):
     assume(worse < z)
     rewards = [reward_of(verdict(each), novelty=rank, complexity=size).total for each in (worse, z)]
     assert rewards[0] <= rewards[1]
-    if worse > -20 and z - worse > 0.01 * (1 + abs(z)):
+    if worse > -20 and z - worse > 0.01 * (1 + abs(z)):  # below, a loss is as bad as a loss can be
         assert rewards[0] < rewards[1]
+
+
+def test_an_edit_that_changes_nothing_measured_pays_no_more_than_a_loss():
+    idle = reward_of(verdict(0.0), novelty=1.0, complexity=SAME_SIZE)
+    assert idle.terms == (("equivalent", EQUIVALENT), ("complexity", 0.0))
+    assert idle.total < reward_of(verdict(-1.0), novelty=0.0, complexity=SAME_SIZE).total
+    assert idle.total > FAILURE
 
 
 @given(zs, ranks, ranks, sizes)
@@ -195,7 +210,7 @@ def test_less_novel_is_less(z, rank, nearer, size):
 @pytest.mark.parametrize("field", ["cyclomatic", "cognitive", "nodes"])
 def test_more_complex_is_less_and_simpler_is_not_more_than_nothing(field):
     terms = [
-        dict(reward_of(verdict(0.0), novelty=0.0, complexity=replace(SAME_SIZE, **{field: more})).terms)["complexity"]
+        dict(reward_of(verdict(0.1), novelty=0.0, complexity=replace(SAME_SIZE, **{field: more})).terms)["complexity"]
         for more in (-10, 0, 1, 5)
     ]
     assert terms[0] == terms[1] == 0.0
@@ -271,5 +286,5 @@ def test_a_program_that_does_not_parse_has_no_novelty():
 def test_an_edit_of_a_shipped_target_is_rewarded_for_what_it_is():
     delta = complexity(FAR) - complexity(TARGET)
     assert delta.cyclomatic == 2
-    reward = reward_of(verdict(0.0), novelty=archive().novelty(FAR), complexity=delta)
+    reward = reward_of(verdict(0.1), novelty=archive().novelty(FAR), complexity=delta)
     assert -0.5 < dict(reward.terms)["complexity"] < -0.1

@@ -14,7 +14,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from harness.values import Decision
-from harness.verdict import Noise, noise_of
+from harness.verdict import Noise, incumbent_of, noise_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,10 +65,11 @@ def measure_noise(baseline: Sequence[Outcome]) -> Noise | None:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The incumbent's gain over the baseline on fresh seeds only: the search seed was picked for looking good."""
+    """The incumbent's gain over the baseline, seed by seed, without the first seed, which was picked for looking good."""
 
     trial: Trial
     metrics: tuple[float, ...]  # one per fresh seed
+    baseline: float  # mean of the unedited target on the same seeds
     gain: float  # in the metric's unit
     percent: float  # of the baseline's mean
     in_sd: float
@@ -84,10 +85,12 @@ def find_best(record: Record, noise: Noise, *, sign: float) -> Best | None:
     trial = record.incumbent
     if trial is None:
         return None
-    metrics = tuple(outcome.metric for outcome in trial.outcomes[1:])
-    gain = sign * (fmean(metrics) - noise.mean)
-    percent = 100 * gain / abs(noise.mean) if noise.mean else math.nan
-    return Best(trial, metrics, gain=gain, percent=percent, in_sd=gain / noise.sd)
+    fresh, baseline = trial.outcomes[1:], incumbent_of(record.baseline)
+    metrics = tuple(outcome.metric for outcome in fresh)
+    mean = fmean(baseline.on(outcome.seed) for outcome in fresh)
+    gain = sign * (fmean(metrics) - mean)
+    percent = 100 * gain / abs(mean) if mean else math.nan
+    return Best(trial, metrics, mean, gain=gain, percent=percent, in_sd=gain / noise.sd)
 
 
 @dataclass(frozen=True, slots=True)
