@@ -32,7 +32,9 @@ def _trial(
     parent: str = "root",
     kind: str = "scale-literal",
 ) -> Trial:
-    outcomes = tuple(Outcome(Status.OK if math.isfinite(m) else Status.INVALID_METRIC, m, i) for i, m in enumerate(metrics))
+    outcomes = tuple(
+        Outcome(Status.OK if math.isfinite(m) else Status.INVALID_METRIC, m, i) for i, m in enumerate(metrics)
+    )
     gain = math.fsum(metrics) / len(metrics) - NOISE.mean
     verdict = Verdict(decision, gain, gain / NOISE.sd, "")
     return Trial(number, Edit(kind, "config:Config/lr"), parent, f"program {number}", "", outcomes, verdict, Reward(()))

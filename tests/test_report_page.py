@@ -352,9 +352,7 @@ def test_head_says_what_the_ledger_says(rich: Path, visit: Open) -> None:
     base = fmean(record.baseline[outcome.seed].metric for outcome in record.incumbent.outcomes[1:])
     noise = noise_of(record.baseline)
     lead = page.locator(".lead").inner_text()
-    assert lead.startswith(
-        f"val_bpb fell from {base:.4f} to {best:.4f}: {100 * (base - best) / base:.1f} % better"
-    )
+    assert lead.startswith(f"val_bpb fell from {base:.4f} to {best:.4f}: {100 * (base - best) / base:.1f} % better")
     assert f"{(base - best) / noise.sd:.1f} times the noise" in lead
     expect(page.locator(".state")).to_contain_text("Stopped: all 40 trials are done.")
     for expected in (
