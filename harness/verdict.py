@@ -6,9 +6,12 @@ the first seed; when that looks good enough (`screen`) it runs on the incumbent'
 all seeds together beat the incumbent by a one-sided 95 % Student t margin and the fresh ones alone are better: the first seed was selected
 for being lucky, the fresh ones were not.
 
-Simulated without any help from pairing, with 3 replicates: a campaign of 100 worthless edits keeps 0.4 of them, and 73 % of the
-edits that are worth 3 sd are kept; with 5 replicates 93 %. The metric's direction is in `sign` and nowhere else: a gain is positive when
-better.
+The test is the paired t test: z divides the mean gain by the standard error of the gains themselves, which are fewer but quieter than what
+replicates of the baseline say; a floor of a quarter of their noise keeps three gains that agree by chance from proving anything.
+
+Simulated with 3 seeds: a campaign of 100 worthless edits keeps 0.6 of them (0.4 where 0.8 of the noise belongs to the seed); an edit worth
+3 sd is kept 75 % of the time, one worth 1.5 sd 33 %, and 78 % where 0.8 of the noise belongs to the seed (by the baseline's noise alone:
+33 %). The metric's direction is in `sign` and nowhere else: a gain is positive when better.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 SD_FLOOR = 1e-4  # of |mean|: replicates that agree by chance, or to the last digit, prove no precision below this
 SCREEN_Z = 0.5  # below it no confirmation: saves 2 of 3 of those of worthless edits
+
+PAIRED_SD_FLOOR = 0.25  # of the sd that the difference of two unpaired runs has
 
 _SD_LEAST = 1e-9  # in the metric's unit, where the mean is 0 as well
 
@@ -105,7 +110,7 @@ def screen(outcome: Outcome, incumbent: Incumbent, noise: Noise, *, sign: float)
 
     Units: sign is +1.0 where more is better, -1.0 where less is.
     """
-    return outcome.ok and _z(sign * (outcome.metric - incumbent.on(outcome.seed)), 1, noise) >= SCREEN_Z
+    return outcome.ok and _z([sign * (outcome.metric - incumbent.on(outcome.seed))], noise) >= SCREEN_Z
 
 
 def judge(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, sign: float) -> Verdict:
@@ -118,7 +123,7 @@ def judge(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, si
         return Verdict(Decision.DISCARD, math.nan, math.nan, _say(failed))
     gains = [sign * (outcome.metric - incumbent.on(outcome.seed)) for outcome in outcomes]
     gain = fmean(gains)
-    z = _z(gain, len(gains), noise)
+    z = _z(gains, noise)
     decision, reason = _decide(gain, z, gains[1:], noise.margin)
     return Verdict(decision, gain, z, f"{reason} (z {z:.2f}, seeds {len(gains)}; a keep needs {noise.margin:.2f})")
 
@@ -135,9 +140,11 @@ def _decide(gain: float, z: float, fresh: Sequence[float], margin: float) -> tup
     return Decision.KEEP, "better beyond the noise"
 
 
-def _z(gain: float, n_seeds: int, noise: Noise) -> float:
-    """Divide a gain by the standard error of a difference of two means; pairing makes the true one smaller, never larger."""
-    return gain / (noise.sd * math.sqrt(2 / n_seeds))
+def _z(gains: Sequence[float], noise: Noise) -> float:
+    """Divide the mean gain by its standard error: from the gains' own spread, or for one alone from the baseline's noise."""
+    unpaired = noise.sd * math.sqrt(2)
+    sd = max(stdev(gains), PAIRED_SD_FLOOR * unpaired) if len(gains) > 1 else unpaired
+    return fmean(gains) * math.sqrt(len(gains)) / sd
 
 
 def _say(failed: Outcome) -> str:

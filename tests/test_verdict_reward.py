@@ -12,7 +12,7 @@ from graph.complexity import Complexity, complexity
 from graph.snapshot import GraphError
 from harness.reward import COMPLEXITY, EQUIVALENT, FAILURE, NOVELTY, Archive, reward_of
 from harness.values import Decision, Outcome, Status, TrialError, Verdict
-from harness.verdict import SCREEN_Z, SD_FLOOR, Incumbent, Noise, incumbent_of, judge, noise_of, screen
+from harness.verdict import PAIRED_SD_FLOOR, SCREEN_Z, SD_FLOOR, Incumbent, Noise, incumbent_of, judge, noise_of, screen
 
 MINIMIZE, MAXIMIZE = -1.0, 1.0
 NOISE = Noise(mean=2.0, sd=0.1, n=3)
@@ -68,7 +68,14 @@ def test_a_gain_is_positive_when_better_whatever_the_direction():
 
 def test_z_is_the_gain_in_standard_errors_of_a_difference_of_means():
     assert judge(ok(1.9), BASE, NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(2))
-    assert judge(ok(1.9, 1.9, 1.9), BASE, NOISE, sign=MINIMIZE).z == pytest.approx(1.0 / math.sqrt(2 / 3))
+    gains = (0.1, 0.3, 0.2)
+    runs = ok(*(2.0 - gain for gain in gains))
+    assert judge(runs, BASE, NOISE, sign=MINIMIZE).z == pytest.approx(0.2 / (stdev(gains) / math.sqrt(3)))
+
+
+def test_gains_that_agree_by_chance_prove_no_precision():
+    floor = PAIRED_SD_FLOOR * NOISE.sd * math.sqrt(2)
+    assert judge(ok(1.9, 1.9, 1.9), BASE, NOISE, sign=MINIMIZE).z == pytest.approx(0.1 / (floor / math.sqrt(3)))
 
 
 def test_a_trial_is_compared_seed_by_seed():
@@ -94,8 +101,8 @@ def test_the_screen_passes_what_is_half_a_standard_error_better():
         ((1.5, 1.5, 1.5), Decision.KEEP),
         ((1.5, 1.5), Decision.KEEP),
         ((1.0,), Decision.NOT_PROVEN),  # however good, a keep needs fresh seeds
-        ((1.95, 1.95, 1.95), Decision.NOT_PROVEN),  # inside the noise
-        ((0.5, 2.01, 2.01), Decision.NOT_PROVEN),  # z is large enough, and all of it is the search seed's luck
+        ((1.97, 1.99, 1.98), Decision.NOT_PROVEN),  # inside the noise
+        ((0.5, 2.01, 2.01), Decision.NOT_PROVEN),  # all of it is the first seed's luck
         ((2.0, 2.0, 2.0), Decision.DISCARD),
         ((1.9, 2.3, 2.3), Decision.DISCARD),
         ((2.5,), Decision.DISCARD),
@@ -125,14 +132,22 @@ def test_the_next_incumbent_is_the_mean_of_all_seeds_of_the_kept_trial():
     assert noise_of(baseline := ok(1.0, 2.0, 3.0)).mean == incumbent_of(baseline).mean
 
 
-def search(rng: random.Random, effect_sd: float, *, n_trials: int = 1, n: int = 3) -> int:
-    """Run a campaign of edits that are all worth `effect_sd`; return how many were kept. Higher is better here."""
-    baseline = ok(*(rng.gauss(0.0, 1.0) for _ in range(n)))
+def search(rng: random.Random, effect_sd: float, *, n_trials: int = 1, n: int = 3, shared: float = 0.0) -> int:
+    """Run a campaign of edits that are all worth `effect_sd`; return how many were kept. Higher is better here.
+
+    shared: the part of the noise that belongs to the seed, whatever the program.
+    """
+    of_seed = [rng.gauss(0.0, 1.0) for _ in range(n)]
+
+    def runs_of(effect: float) -> list[Outcome]:
+        own = (rng.gauss(effect, math.sqrt(1 - shared)) for _ in range(n))
+        return ok(*(math.sqrt(shared) * luck + each for luck, each in zip(of_seed, own, strict=True)))
+
+    baseline = runs_of(0.0)
     noise, incumbent, kept = noise_of(baseline), incumbent_of(baseline), 0
     for _ in range(n_trials):
-        runs = ok(rng.gauss(effect_sd, 1.0))
-        if screen(runs[0], incumbent, noise, sign=MAXIMIZE):
-            runs = ok(runs[0].metric, *(rng.gauss(effect_sd, 1.0) for _ in range(n - 1)))
+        runs = runs_of(effect_sd)
+        runs = runs if screen(runs[0], incumbent, noise, sign=MAXIMIZE) else runs[:1]
         if judge(runs, incumbent, noise, sign=MAXIMIZE).decision is Decision.KEEP:
             kept, incumbent = kept + 1, incumbent_of(runs)
     return kept
@@ -140,8 +155,9 @@ def search(rng: random.Random, effect_sd: float, *, n_trials: int = 1, n: int = 
 
 def test_pure_noise_is_rarely_kept():
     rng = random.Random(1)
-    kept = [search(rng, 0.0, n_trials=50) for _ in range(200)]
-    assert sum(kept) / (200 * 50) < 0.015
+    for shared in (0.0, 0.8):
+        kept = [search(rng, 0.0, n_trials=50, shared=shared) for _ in range(200)]
+        assert sum(kept) / (200 * 50) < 0.015
     assert sum(search(rng, 0.0) for _ in range(4000)) / 4000 < 0.055  # a campaign of one trial: the test's own 5 %
 
 
@@ -156,7 +172,13 @@ def test_a_real_effect_is_usually_kept():
     rng = random.Random(2)
     assert sum(search(rng, 3.0) for _ in range(2000)) / 2000 > 0.7
     assert sum(search(rng, 3.0, n=5) for _ in range(2000)) / 2000 > 0.9
-    assert sum(search(rng, 5.0) for _ in range(1000)) / 1000 > 0.95
+    assert sum(search(rng, 5.0) for _ in range(1000)) / 1000 > 0.9
+
+
+def test_pairing_by_seed_proves_small_effects():
+    rng = random.Random(3)
+    assert sum(search(rng, 1.5, shared=0.8) for _ in range(1000)) / 1000 > 0.7
+    assert sum(search(rng, 1.5, shared=0.0) for _ in range(1000)) / 1000 < 0.45
 
 
 def verdict(z: float) -> Verdict:
