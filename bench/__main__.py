@@ -40,8 +40,12 @@ def main() -> None:
     click.echo(f"build_graph    {_cpu_s(lambda: build_graph(sources.snapshot)) / parse:.1f} x")
 
     edits = tuple(DEFAULT_GRAMMAR.edits(graph, protected=sources.protected))
-    click.echo(f"list edits     {_cpu_s(lambda: tuple(DEFAULT_GRAMMAR.edits(graph, protected=sources.protected))) / parse:.2f} x")
-    plan = _cpu_s(lambda: [DEFAULT_GRAMMAR.plan(graph, edit, protected=sources.protected) for edit in edits]) / len(edits)
+    click.echo(
+        f"list edits     {_cpu_s(lambda: tuple(DEFAULT_GRAMMAR.edits(graph, protected=sources.protected))) / parse:.2f} x"
+    )
+    plan = _cpu_s(lambda: [DEFAULT_GRAMMAR.plan(graph, edit, protected=sources.protected) for edit in edits]) / len(
+        edits
+    )
     click.echo(f"plan an edit   {plan / parse:.2f} x (render and verify; {len(edits)} legal edits)")
     child = DEFAULT_GRAMMAR.apply(graph, edits[0], protected=sources.protected)
     click.echo(f"update graph   {_cpu_s(lambda: build_graph(child, previous=graph)) / parse:.1f} x")

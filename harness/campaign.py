@@ -39,11 +39,6 @@ if TYPE_CHECKING:
     from policy.protocol import Policy
     from targets.manifest import Target
 
-N_CONFIRMATIONS = 2  # fresh seeds that a keep needs besides the search seed
-_SEED_STRIDE = (
-    1000  # seeds of trial n are seed + 1000 n, + 1, + 2: no trial shares one with another or with the baseline
-)
-
 
 @dataclass
 class Program:

@@ -49,6 +49,7 @@ class Settings:
     n_trials: int
     slots: int  # trials that run at the same time
     replicates: int  # runs of the baseline
+    checkpoint: str = ""  # what the policy started from
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,19 @@ def test_a_killed_search_resumes_and_ends_as_the_uninterrupted_one(finished, tmp
     assert facts(out) == facts(whole)
 
 
+def test_a_campaign_leaves_a_checkpoint_that_the_next_one_starts_from(finished, tmp_path):
+    checkpoint = finished[0] / "policy.safetensors"
+    options = ["search", "toy", "--trials", 2, "--seed", 3, "--out"]
+    done = codegraft(*options, tmp_path / "next", "--checkpoint", checkpoint)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "next" / "policy.safetensors").read_bytes() != checkpoint.read_bytes()
+    checkpoint = tmp_path / "noise"
+    checkpoint.write_bytes(b"no checkpoint")
+    done = codegraft(*options, tmp_path / "none", "--checkpoint", checkpoint)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "noise" in done.stderr
+
+
 def test_slots_do_not_change_what_is_measured(tmp_path):
     for slots in (1, 3):
         assert search(tmp_path / f"slots{slots}", "--slots", slots, trials=3).returncode == 0
@@ -179,6 +192,7 @@ def test_other_options_for_the_same_folder_are_refused_in_one_line(finished):
         (["frobnicate"], "No such command 'frobnicate'"),
         (["search", "toy"], "Missing option '--out'"),
         (["search", "toy", "--out", "{tmp}/c", "--policy", "dqn"], "policy 'dqn': is not known; write one of"),
+        (["search", "toy", "--out", "{tmp}/c", "--policy", "local", "--checkpoint", "{tmp}/p"], "local has no weights"),
         (["search", "nowhere", "--out", "{tmp}/c"], "nowhere: is no folder"),
         (["search", "{tmp}", "--out", "{tmp}/c"], "codegraft.toml: does not exist"),
         (["apply", "toy", "scale@nothing"], "is no edit kind"),

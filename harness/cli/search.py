@@ -21,6 +21,7 @@ from harness.values import TrialError
 from mutator.edit import parse_edit
 from mutator.grammar import DEFAULT_GRAMMAR
 from policy.make import POLICIES, make_policy
+from policy.protocol import Learner, Policy, PolicyError
 from targets.manifest import TargetError
 
 launch = click.option(
@@ -70,25 +71,49 @@ def run(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: bo
 @click.option(
     "--replicates", type=click.IntRange(2), default=3, show_default=True, help="Runs of the baseline, for its noise."
 )
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Start the policy from a checkpoint, as a campaign leaves one.",
+)
 @launch
 @one_line_errors
 def search(  # noqa: PLR0913 -- the parameters of a command are its options
-    target: str, policy: str, trials: int, seed: int, out: Path, slots: int, replicates: int, launch: str
+    target: str,
+    policy: str,
+    trials: int,
+    seed: int,
+    out: Path,
+    slots: int,
+    replicates: int,
+    checkpoint: Path | None,
+    launch: str,
 ) -> None:
     """Search over the code of TARGET: propose typed edits, train, measure, judge, learn."""
     found = open_target(target)
-    learner = make_policy(policy, seed)
-    settings = Settings(
-        str(found.folder), found.name, found.metric, found.direction, policy, seed, trials, slots, replicates
-    )
+    searcher = _start_policy(policy, seed, checkpoint)
+    where = (str(found.folder), found.name, found.metric, found.direction)
+    started_from = str(checkpoint.absolute()) if checkpoint else ""
+    settings = Settings(*where, policy, seed, trials, slots, replicates, started_from)
     with (
         _open_ledger(out, settings) as ledger,
         Runner(found, n_slots=slots, launch="exec" if launch == "exec" else "zygote") as runner,
     ):
-        record = Campaign(found, ledger, ObjectStore(out), announce=click.echo).run(runner, learner)
+        record = Campaign(found, ledger, ObjectStore(out), announce=click.echo).run(runner, searcher)
+    if isinstance(searcher, Learner):
+        searcher.save(out / "policy.safetensors")
     for line in standing_lines(record):
         click.echo(line)
     click.echo(f"report    codegraft report {out}")
+
+
+def _start_policy(name: str, seed: int, checkpoint: Path | None) -> Policy:
+    policy = make_policy(name, seed)
+    if checkpoint is not None:
+        if not isinstance(policy, Learner):
+            raise PolicyError(f"--checkpoint: policy {name} has no weights; leave it out, or choose ppo")
+        policy.load(checkpoint)
+    return policy
 
 
 def _open_ledger(folder: Path, settings: Settings) -> Ledger:

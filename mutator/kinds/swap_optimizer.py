@@ -34,9 +34,9 @@ _LR_SCALES = (0.1, 1.0, 10.0)  # the families want learning rates an order of ma
 class SwapOptimizer:
     """Swap the optimizer: rename the constructor, translate its arguments, keep parameter groups and schedule as they are.
 
-    Arguments that the new optimizer does not take are dropped; betas become momentum (SGD) or alpha (RMSprop) and back; AdamW's decoupled weight decay
-    stays decoupled in NAdam and RAdam, which else lose 1 bit per byte on bytelm. `lr_scale`
-    multiplies the learning rate that is passed. Renaming alone runs for 4 of 14 optimizers on nanoGPT, with translation 11 of 14 run.
+    Arguments that the new optimizer does not take are dropped; betas become momentum (SGD) or alpha (RMSprop) and back; AdamW's decoupled
+    weight decay stays decoupled in NAdam and RAdam, which else lose 1 bit per byte on bytelm. `lr_scale` multiplies the learning rate that
+    is passed. Renaming alone runs for 4 of 14 optimizers on nanoGPT, with translation 11 of 14 run.
     Source: the signatures of torch.optim. Refused: arguments out of `**`, which nobody can translate.
     """
 

@@ -1,0 +1,1 @@
+"""Which edit next: random, local search, and a transformer trained with PPO."""

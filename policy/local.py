@@ -1,0 +1,56 @@
+"""Local search: hill-climbing from the incumbent that tries no edit twice while there are new ones, and goes back to where it gained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from policy.draw import open_stream
+from policy.random import pick_uniformly
+from policy.tally import Tallies, identify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from random import Random
+
+    from mutator.edit import Edit
+    from policy.protocol import Scene, Tried
+
+EXPLORATION = 0.2  # share of the trials that ignore what was learned
+
+
+class LocalPolicy:
+    """Greedy in the mean reward of an edit's kind plus that of its site; an untried one counts as a change that does nothing."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._kinds, self._sites, self._edits = Tallies(), Tallies(), Tallies()
+
+    def propose(self, scene: Scene, n: int) -> tuple[Edit, ...]:
+        """Pick at most n different edits, first those that were tried on no incumbent."""
+        fresh = [edit for edit in scene.edits if self._edits[identify(edit)].n == 0]
+        stale = [edit for edit in scene.edits if self._edits[identify(edit)].n > 0]
+        picked: list[Edit] = []
+        for number in range(scene.number, scene.number + min(n, len(scene.edits))):
+            left = fresh or stale
+            picked.append(self._pick(left, open_stream(self._seed, "local", number)))
+            left.remove(picked[-1])
+        return tuple(picked)
+
+    def feedback(self, trials: Sequence[Tried]) -> None:
+        """Count what the trials earned for their kinds, their sites and themselves."""
+        for trial in trials:
+            self._kinds.add(trial.edit.kind, trial)
+            self._sites.add(trial.edit.site, trial)
+            self._edits.add(identify(trial.edit), trial)
+
+    def recover(self, history: Iterable[tuple[Scene, Sequence[Tried]]]) -> None:
+        """Count the history's trials; proposing leaves no trace."""
+        for _, trials in history:
+            self.feedback(trials)
+
+    def _pick(self, edits: Sequence[Edit], stream: Random) -> Edit:
+        if stream.random() < EXPLORATION:
+            return pick_uniformly(edits, stream)
+        promise = [self._kinds[edit.kind].mean + self._sites[edit.site].mean for edit in edits]
+        best = max(promise)
+        return pick_uniformly([edit for edit, value in zip(edits, promise, strict=True) if value == best], stream)
