@@ -21,7 +21,7 @@ check: setup
 	$(BIN)/vulture
 
 test: setup browser
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 slow: setup browser
 	$(BIN)/pytest -m slow

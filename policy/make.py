@@ -24,7 +24,10 @@ def make_policy(name: str, seed: int) -> Policy:
     if name == "local":
         return LocalPolicy(seed)
     if name == "ppo":
-        from policy.ppo import PpoPolicy  # noqa: PLC0415 - keeps torch and transformers out of --help
+        import torch  # noqa: PLC0415 - keeps torch and transformers out of --help
 
+        from policy.ppo import PpoPolicy  # noqa: PLC0415
+
+        torch.set_num_threads(1)  # sums depend on the number of threads, and the other cores train
         return PpoPolicy(seed)
     raise PolicyError(f"policy {name!r}: is not known; write one of {', '.join(POLICIES)}")

@@ -44,6 +44,15 @@ def finished(tmp_path_factory):
     return out, done.stdout
 
 
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """One campaign of the local policy that ran through."""
+    out = tmp_path_factory.mktemp("campaigns") / "local"
+    done = codegraft("search", "toy", "--policy", "local", "--trials", 8, "--seed", 3, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
 def test_a_search_prints_the_baseline_a_line_per_trial_and_why_it_stopped(finished):
     _, printed = finished
     assert "baseline  val_loss" in printed
@@ -105,11 +114,9 @@ def test_a_finished_campaign_run_again_adds_nothing(finished):
     assert facts(out) == before
 
 
-@pytest.mark.parametrize("n_lines", [1, 5, 8])
-def test_a_killed_search_resumes_and_ends_as_the_uninterrupted_one(finished, tmp_path, n_lines):
-    whole, _ = finished
-    out = tmp_path / "killed"
-    command = [CODEGRAFT, "search", "toy", "--policy", "ppo", "--trials", "8", "--seed", "3", "--out", str(out)]
+def kill_and_resume(whole, out, policy, n_lines):
+    """Kill a search after some lines, give the command again, and compare with the one that ran through."""
+    command = [CODEGRAFT, "search", "toy", "--policy", policy, "--trials", "8", "--seed", "3", "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     for _ in range(n_lines):
         process.stdout.readline()
@@ -120,6 +127,15 @@ def test_a_killed_search_resumes_and_ends_as_the_uninterrupted_one(finished, tmp
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert facts(out) == facts(whole)
+
+
+def test_a_killed_ppo_search_resumes_and_ends_as_the_uninterrupted_one(finished, tmp_path):
+    kill_and_resume(finished[0], tmp_path / "killed", "ppo", 8)
+
+
+@pytest.mark.parametrize("n_lines", [1, 3, 5, 6, 9])
+def test_a_search_killed_anywhere_ends_as_the_uninterrupted_one(local, tmp_path, n_lines):
+    kill_and_resume(local, tmp_path / "killed", "local", n_lines)
 
 
 def test_a_campaign_leaves_a_checkpoint_that_the_next_one_starts_from(finished, tmp_path):
@@ -140,12 +156,6 @@ def test_slots_do_not_change_what_is_measured(tmp_path):
         assert search(tmp_path / f"slots{slots}", "--slots", slots, trials=3).returncode == 0
     one, three = (read_record(tmp_path / f"slots{slots}") for slots in (1, 3))
     assert [o.metric for o in one.baseline] == [o.metric for o in three.baseline]
-
-
-def test_local_search_runs_through(tmp_path):
-    done = codegraft("search", "toy", "--policy", "local", "--trials", 4, "--seed", 1, "--out", tmp_path / "c")
-    assert done.returncode == 0, done.stderr
-    assert len(read_record(tmp_path / "c").trials) == 4
 
 
 def toy_with(tmp_path, name, old, new):
