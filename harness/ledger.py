@@ -386,7 +386,8 @@ def _proposal(body: dict[str, Any]) -> Proposal:
 
 
 def _verdict(body: dict[str, Any]) -> Verdict:
-    return Verdict(Decision(body["decision"]), _scalar(body["gain"]), _scalar(body["z"]), body["reason"])
+    metric, gain, z = (_scalar(body[name]) for name in ("metric", "gain", "z"))
+    return Verdict(Decision(body["decision"]), metric, gain, z, body["reason"])
 
 
 def _reward(body: dict[str, Any]) -> Reward:

@@ -66,7 +66,8 @@ class Verdict:
     """A decision with its statistics. Gains are positive when better, whatever the metric's direction."""
 
     decision: Decision
-    gain: float  # in the metric's unit against the incumbent's mean; NaN when the run has no metric
+    metric: float  # the incumbent's mean over its seeds, moved by the mean difference on the seeds that ran; NaN when there is none
+    gain: float  # that difference, in the metric's unit; NaN likewise
     z: float  # gain / standard error of that difference; NaN likewise
     reason: str
 
@@ -98,12 +99,8 @@ class Trial:
 
     @property
     def metric(self) -> float:
-        """Mean over the measured seeds; NaN when any run failed."""
-        return (
-            math.nan
-            if not all(o.ok for o in self.outcomes)
-            else math.fsum(o.metric for o in self.outcomes) / len(self.outcomes)
-        )
+        """What it measured, comparable over the campaign: see Verdict.metric."""
+        return self.verdict.metric
 
     @property
     def status(self) -> Status:

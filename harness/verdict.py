@@ -120,12 +120,15 @@ def judge(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, si
     """
     failed = next((outcome for outcome in outcomes if not outcome.ok), None)
     if failed is not None:
-        return Verdict(Decision.DISCARD, math.nan, math.nan, _say(failed))
+        return Verdict(Decision.DISCARD, math.nan, math.nan, math.nan, _say(failed))
     gains = [sign * (outcome.metric - incumbent.on(outcome.seed)) for outcome in outcomes]
     gain = fmean(gains)
     z = _z(gains, noise)
     decision, reason = _decide(gain, z, gains[1:], noise.margin)
-    return Verdict(decision, gain, z, f"{reason} (z {z:.2f}, seeds {len(gains)}; a keep needs {noise.margin:.2f})")
+    metric = incumbent.mean + sign * gain
+    return Verdict(
+        decision, metric, gain, z, f"{reason} (z {z:.2f}, seeds {len(gains)}; a keep needs {noise.margin:.2f})"
+    )
 
 
 def _decide(gain: float, z: float, fresh: Sequence[float], margin: float) -> tuple[Decision, str]:

@@ -20,8 +20,8 @@ SETTINGS = Settings("/targets/bytelm", "bytelm", "val_bpb", "minimize", "ppo", 7
 EDIT = Edit("set-literal", "train:lr", (("to", 3e-4),), "3f9a2c81")
 OK = Outcome(Status.OK, 1.25, seed=3, wall_s=2.5, cpu_s=2.25, peak_rss_bytes=1 << 33, steps=600, log_tail="step 600\n")
 CRASH = Outcome(Status.FAILED, detail="exit status 1", log_tail="\x00\x1b[31m\udcff</script>")
-LOST = Verdict(Decision.DISCARD, math.nan, math.nan, "failed")
-KEEP = Verdict(Decision.KEEP, 0.1, 3.5, "better")
+LOST = Verdict(Decision.DISCARD, math.nan, math.nan, math.nan, "failed")
+KEEP = Verdict(Decision.KEEP, 1.9, 0.1, 3.5, "better")
 REWARD = Reward((("metric", 1.97), ("novelty", 0.25), ("complexity", -0.05)))
 
 
@@ -282,7 +282,7 @@ with Ledger(Path(sys.argv[1])) as ledger:
         ledger.add_run(number, 0, Outcome(Status.OK, float(number)))
         print("run", number, flush=True)
         if number % 7 == 0:
-            ledger.add_verdict(number, Verdict(Decision.DISCARD, 0.0, 0.0, ""), Reward(()))
+            ledger.add_verdict(number, Verdict(Decision.DISCARD, 0.0, 0.0, 0.0, ""), Reward(()))
             print("judged", number, flush=True)
 """
 

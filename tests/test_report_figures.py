@@ -36,7 +36,7 @@ def _trial(
         Outcome(Status.OK if math.isfinite(m) else Status.INVALID_METRIC, m, i) for i, m in enumerate(metrics)
     )
     gain = math.fsum(metrics) / len(metrics) - NOISE.mean
-    verdict = Verdict(decision, gain, gain / NOISE.sd, "")
+    verdict = Verdict(decision, math.fsum(metrics) / len(metrics), gain, gain / NOISE.sd, "")
     return Trial(number, Edit(kind, "config:Config/lr"), parent, f"program {number}", "", outcomes, verdict, Reward(()))
 
 
@@ -177,7 +177,7 @@ def test_program_that_the_campaign_left_is_a_branch_where_it_left() -> None:
 
 def test_parent_is_an_earlier_program_even_when_edits_lead_back_to_its_bytes() -> None:
     back = Trial(
-        2, Edit("undo", "x"), "program 1", "root", "", BASELINE, Verdict(Decision.KEEP, 0.1, 3.0, ""), Reward(())
+        2, Edit("undo", "x"), "program 1", "root", "", BASELINE, Verdict(Decision.KEEP, 1.1, 0.1, 3.0, ""), Reward(())
     )
     line = build_lineage((_keep(1, 1.1, 1.1), back, _trial(3)))
     assert [_number(program) for program in line] == [0, 1, 2]

@@ -81,6 +81,10 @@ def test_gains_that_agree_by_chance_prove_no_precision():
 def test_a_trial_is_compared_seed_by_seed():
     incumbent = Incumbent(((0, 1.0), (1, 3.0), (2, 5.0)))
     assert judge(ok(1.0), incumbent, NOISE, sign=MINIMIZE).gain == 0.0
+    assert (
+        judge(ok(1.0), incumbent, NOISE, sign=MINIMIZE).metric == incumbent.mean
+    )  # whatever the luck of its only seed
+    assert judge(ok(1.5), incumbent, NOISE, sign=MINIMIZE).metric == incumbent.mean + 0.5
     assert judge(ok(0.9, 2.9, 4.9), incumbent, NOISE, sign=MINIMIZE).gain == pytest.approx(0.1)
     with pytest.raises(TrialError, match="not measured on seed 3"):
         judge([replace(ok(1.0)[0], seed=3)], incumbent, NOISE, sign=MINIMIZE)
@@ -182,10 +186,10 @@ def test_pairing_by_seed_proves_small_effects():
 
 
 def verdict(z: float) -> Verdict:
-    return Verdict(Decision.NOT_PROVEN, z * 0.1, z, "")
+    return Verdict(Decision.NOT_PROVEN, 2.0 - z * 0.1, z * 0.1, z, "")
 
 
-FAILED = Verdict(Decision.DISCARD, math.nan, math.nan, "timeout")
+FAILED = Verdict(Decision.DISCARD, math.nan, math.nan, math.nan, "timeout")
 sizes = st.builds(Complexity, *(st.integers(-1000, 1000) for _ in range(3)))
 ranks = st.integers(0, 300).map(lambda n: n / 300)
 zs = st.floats(-1e9, 1e9).filter(lambda z: abs(z) > 1e-9)
