@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from graph.model import CodeGraph, Edge, EdgeKind, Node, NodeKind
 from graph.resolve import Resolver, Tag, chain
-from graph.syntax import BindingKind, FileSyntax, Use, read_file
+from graph.syntax import BindingKind, FileSyntax, Use
+from graph.walk import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -16,7 +16,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from graph.model import NodeKind
-from graph.syntax import BUILTINS, Binding, BindingKind, FileSyntax, Scope, dotted
+from graph.syntax import Binding, BindingKind, FileSyntax, Scope, dotted
+from graph.walk import BUILTINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graph.syntax import FileSyntax, comments, parse_tree, read_file
+from graph.syntax import FileSyntax, comments, parse_tree
+from graph.walk import read_file
 from mutator.expected import keeps_surroundings
 from mutator.kind import Reason, Refused
 from mutator.protect import is_protected
