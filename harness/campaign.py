@@ -92,15 +92,14 @@ class Campaign:
     def _baseline(self, runner: Runner) -> Program:
         """Measure the unedited target on its replicates; one that fails ends the campaign with what it printed."""
         commit = self._store.commit(self._root.files, None, f"{self._target.name}: baseline")
-        known = self._ledger.record.proposals
-        if known and self._store.parent(known[0].commit) != commit:
-            raise TrialError(
-                f"{self._target.folder}: its sources have changed since this campaign began; name another --out folder"
-            )
         done = len(self._ledger.record.baseline)
+        if not all(outcome.ok for outcome in self._ledger.record.baseline):
+            raise TrialError(
+                "baseline: failed when this campaign began; repair the target and name another --out folder"
+            )
         seeds = range(self._settings.seed + done, self._settings.seed + self._settings.replicates)
         for index, outcome in enumerate(self._pool.map(lambda seed: runner.run(self._root, seed), seeds), start=done):
-            self._ledger.add_baseline(index, outcome)
+            self._ledger.add_baseline(index, _carried_out(outcome))
             self._announce(baseline_line(index, self._settings, outcome))
             if not outcome.ok:
                 log = f"\n{outcome.log_tail.rstrip()}" if outcome.log_tail.strip() else ""
@@ -150,11 +149,11 @@ class Campaign:
         edits = policy.propose(self._scene(program, number), n_wanted)
         for offset, edit in enumerate(edits):
             self._register(program, number + offset, edit)
-        proposals = [p for p in self._ledger.record.proposals if number <= p.number < number + len(edits)]
-        self._run(program, proposals, runner)
+        numbers = range(number, number + len(edits))
+        self._run(program, [p for p in self._ledger.record.proposals if p.number in numbers], runner)
         judged = {trial.number: trial for trial in self._ledger.record.trials}
         standing, trials = program.standing, []
-        for proposal in (p for p in self._ledger.record.proposals if number <= p.number < number + len(edits)):
+        for proposal in (p for p in self._ledger.record.proposals if p.number in numbers):
             trial = judged.get(proposal.number) or self._judge(proposal, standing)
             standing = incumbent_of(trial.outcomes) if trial.kept else standing
             trials.append(trial)
@@ -227,7 +226,7 @@ class Campaign:
         snapshot = Snapshot(self._store.files(proposal.commit), self._root.frozen)
         for index, (seed, _) in enumerate(program.standing.metrics):
             if index == len(done):
-                done.append(runner.run(snapshot, seed))
+                done.append(_carried_out(runner.run(snapshot, seed)))
                 outcomes.put((proposal.number, index, done[-1]))
             if not done[-1].ok or (
                 index == 0 and not screen(done[0], program.standing, self._noise, sign=self._target.sign)
@@ -235,11 +234,6 @@ class Campaign:
                 return
 
     def _judge(self, proposal: Proposal, standing: Incumbent) -> Trial:
-        failed = next((o for o in proposal.outcomes if o.status is Status.INFRA_ERROR), None)
-        if failed is not None:
-            raise TrialError(
-                f"trial {proposal.number}: {failed.detail}; this machine cannot run trials, repair it and give the same command"
-            )
         verdict = judge(proposal.outcomes, standing, self._noise, sign=self._target.sign)
         files = {
             path: data for path, data in self._store.files(proposal.commit).items() if path not in self._root.frozen
@@ -303,3 +297,13 @@ class Campaign:
             if self._is_short(batch) or any(p.number not in judged for p in batch):
                 return batch[0].number
         return len(self._ledger.record.proposals) + 1
+
+
+def _carried_out(outcome: Outcome) -> Outcome:
+    """Let through what a run did; what the machine did to it is no outcome of a trial and is never written down.
+
+    Raises: TrialError: this machine could not run it, also when it was tried once more.
+    """
+    if outcome.status is Status.INFRA_ERROR:
+        raise TrialError(f"this machine cannot run trials: {outcome.detail}; repair that and give the same command")
+    return outcome

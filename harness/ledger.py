@@ -41,6 +41,7 @@ class Settings:
     """What a campaign was started with; a resume takes them from the ledger."""
 
     target: str  # absolute path of the target's folder
+    sources: str  # digest of the snapshot that the search starts from
     name: str
     metric: str
     direction: str  # minimize | maximize

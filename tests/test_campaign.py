@@ -177,6 +177,9 @@ def test_a_failing_baseline_stops_the_campaign_with_what_it_printed(tmp_path):
     assert "no such luck" in done.stderr
     assert "Traceback" not in done.stderr.split("repair the target first")[0]
     assert not read_record(tmp_path / "c").trials
+    again = search(tmp_path / "c", target=folder)
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert "name another --out folder" in again.stderr
 
 
 def test_sources_that_changed_under_a_campaign_are_refused(tmp_path):
@@ -185,6 +188,7 @@ def test_sources_that_changed_under_a_campaign_are_refused(tmp_path):
     (folder / "config.py").write_text((folder / "config.py").read_text().replace("0.03", "0.04"))
     done = search(tmp_path / "c", target=folder, trials=2)
     assert done.returncode == 1
+    assert (done.stderr.count("\n"), done.stdout) == (1, "")
     assert "have changed since this campaign began" in done.stderr
 
 
@@ -232,7 +236,7 @@ def test_a_run_prints_the_metric_and_an_edited_one_another(tmp_path):
 
 
 def test_a_second_search_on_a_running_campaign_is_refused(tmp_path):
-    settings = Settings(str(TOY), "toy", "val_loss", "minimize", "random", 3, 6, 2, 3)
+    settings = Settings(str(TOY), "digest", "toy", "val_loss", "minimize", "random", 3, 6, 2, 3)
     with Ledger.create(tmp_path / "c", settings):
         done = search(tmp_path / "c")
     assert done.returncode == 1

@@ -16,7 +16,7 @@ from harness.ledger import LEDGER_FILE, Ledger, Proposal, Record, Settings, read
 from harness.values import Decision, Outcome, Reward, Status, Trial, TrialError, Verdict
 from mutator.edit import Edit
 
-SETTINGS = Settings("/targets/bytelm", "bytelm", "val_bpb", "minimize", "ppo", 7, 100, 2, 3)
+SETTINGS = Settings("/targets/bytelm", "digest", "bytelm", "val_bpb", "minimize", "ppo", 7, 100, 2, 3)
 EDIT = Edit("set-literal", "train:lr", (("to", 3e-4),), "3f9a2c81")
 OK = Outcome(Status.OK, 1.25, seed=3, wall_s=2.5, cpu_s=2.25, peak_rss_bytes=1 << 33, steps=600, log_tail="step 600\n")
 CRASH = Outcome(Status.FAILED, detail="exit status 1", log_tail="\x00\x1b[31m\udcff</script>")

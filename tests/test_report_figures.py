@@ -19,7 +19,7 @@ from harness.values import Decision, Outcome, Reward, Status, Trial, Verdict
 from harness.verdict import Noise, noise_of
 from mutator.edit import Edit
 
-SETTINGS = Settings("/target", "target", "accuracy", "maximize", "random", 1, 10, 1, 3)
+SETTINGS = Settings("/target", "digest", "target", "accuracy", "maximize", "random", 1, 10, 1, 3)
 BASELINE = tuple(Outcome(Status.OK, metric, seed) for seed, metric in enumerate((1.00, 0.99, 1.01)))
 NOISE = noise_of(BASELINE)
 

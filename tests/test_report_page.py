@@ -33,7 +33,7 @@ BASELINE, NOISE = 2.3140, 0.0087
 HOSTILE = (
     """</script><img src=x onerror="window.executed=1">'"><script>window.executed=1</script>{{ 7*7 }}\x1b[31m\u202e"""
 )
-SETTINGS = Settings("/home/ada/targets/bytelm", "bytelm", "val_bpb", "minimize", "ppo", 7, 40, 2, 5)
+SETTINGS = Settings("/home/ada/targets/bytelm", "digest", "bytelm", "val_bpb", "minimize", "ppo", 7, 40, 2, 5)
 ISOLATION = "landlock+seccomp+rlimits"
 SOURCES = {
     "config.py": b"""\

@@ -15,7 +15,7 @@ from harness.ledger import LEDGER_FILE, Ledger, Settings
 from harness.lines import outcome_line
 from harness.measure import Runner
 from harness.objects import ObjectStore
-from harness.sources import open_sources, open_target
+from harness.sources import open_sources, open_target, read_target
 from harness.standing import standing_lines
 from harness.values import TrialError
 from mutator.edit import parse_edit
@@ -92,7 +92,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     """Search over the code of TARGET: propose typed edits, train, measure, judge, learn."""
     found = open_target(target)
     searcher = _start_policy(policy, seed, checkpoint)
-    where = (str(found.folder), found.name, found.metric, found.direction)
+    where = (str(found.folder), read_target(found).digest, found.name, found.metric, found.direction)
     started_from = str(checkpoint.absolute()) if checkpoint else ""
     settings = Settings(*where, policy, seed, trials, slots, replicates, started_from)
     with (
@@ -125,6 +125,10 @@ def _open_ledger(folder: Path, settings: Settings) -> Ledger:
     for name, value in known.items():
         if wanted[name] != value:
             ledger.close()
+            if name == "sources":
+                raise TrialError(
+                    f"{settings.target}: its sources have changed since this campaign began; name another --out"
+                )
             raise TargetError(
                 f"{folder}: its campaign has {name} {value}, not {wanted[name]}; give the same options, or another --out"
             )
