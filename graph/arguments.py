@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graph.model import CodeGraph, Node
+    from graph.code_graph import CodeGraph
+    from graph.model import Node
 
 
 @dataclass(frozen=True, slots=True)

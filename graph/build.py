@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graph.model import CodeGraph, Edge, EdgeKind, Node, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import Edge, EdgeKind, Node, NodeKind
 from graph.resolve import Resolver, Tag, chain
 from graph.syntax import BindingKind, FileSyntax, Use
 from graph.walk import read_file

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from graph.model import CodeGraph, EdgeKind, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import EdgeKind, NodeKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

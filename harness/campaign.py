@@ -31,7 +31,7 @@ from policy.protocol import Scene
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from graph.model import CodeGraph
+    from graph.code_graph import CodeGraph
     from harness.ledger import Ledger, Record
     from harness.measure import Runner
     from harness.objects import ObjectStore

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import targets
 from graph.build import build_graph
-from graph.model import CodeGraph
+from graph.code_graph import CodeGraph
 from graph.snapshot import Snapshot, python_files, read_snapshot
 from mutator.protect import protected_slots
 from targets.manifest import MANIFEST, Target, TargetError, load_target

@@ -21,7 +21,7 @@ from mutator.kind import EditKind, Example, Refusal, Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from graph.model import CodeGraph
+    from graph.code_graph import CodeGraph
 
 
 @dataclass(frozen=True, slots=True)

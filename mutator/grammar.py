@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graph.model import CodeGraph, Node, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import Node, NodeKind
 from mutator.edit import Edit, EditError, SiteGone
 from mutator.kind import EditKind, Reason, Refused
 from mutator.kinds.flip_flag import FlipFlag

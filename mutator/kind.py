@@ -15,7 +15,8 @@ from mutator.edit import EditError, Scalar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from graph.model import CodeGraph, Node
+    from graph.code_graph import CodeGraph
+    from graph.model import Node
     from mutator.intents import Intent
 
 Choice = tuple[tuple[str, Scalar], ...]

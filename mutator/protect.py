@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graph.model import CodeGraph, EdgeKind, Node, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import EdgeKind, Node, NodeKind
 from mutator.edit import EditError
 
 if TYPE_CHECKING:

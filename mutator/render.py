@@ -15,7 +15,8 @@ from mutator.patch import Patch, Replacement, make_patch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from graph.model import CodeGraph, Node
+    from graph.code_graph import CodeGraph
+    from graph.model import Node
 
 Placed = tuple[str, Replacement]
 

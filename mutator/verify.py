@@ -11,7 +11,8 @@ from mutator.kind import Reason, Refused
 from mutator.protect import is_protected
 
 if TYPE_CHECKING:
-    from graph.model import CodeGraph, Node
+    from graph.code_graph import CodeGraph
+    from graph.model import Node
     from mutator.patch import Patch
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from graph.model import CodeGraph, Node
+    from graph.code_graph import CodeGraph
+    from graph.model import Node
     from mutator.edit import Edit, Scalar
 
     Rows = NDArray[np.float32]

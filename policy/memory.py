@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from graph.model import CodeGraph
+    from graph.code_graph import CodeGraph
     from mutator.edit import Edit
     from policy.content import Rows
     from policy.protocol import Tried

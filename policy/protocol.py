@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from graph.model import CodeGraph
+    from graph.code_graph import CodeGraph
     from mutator.edit import Edit
 
 

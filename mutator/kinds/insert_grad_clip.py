@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graph.arguments import read_call
-from graph.model import CodeGraph, Node, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import Node, NodeKind
 from mutator.facts import block_of, calls_in, module_instances
 from mutator.intents import EnsureImport, InsertStmt, Intent
 from mutator.kind import Choice, Example, Reason, Refusal

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graph.model import CodeGraph, Node, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import Node, NodeKind
 from graph.resolve import Tag
 from mutator.facts import FUNCTIONAL, calls_in, forward_of_module, is_torch_module
 from mutator.intents import EnsureImport, InsertStmt, Intent

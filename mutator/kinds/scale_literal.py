@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from graph.model import CodeGraph, Node, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import Node, NodeKind
 from mutator.facts import places_things
 from mutator.intents import Intent, ReplaceExpr
 from mutator.kind import Choice, Example, Reason, Refusal

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graph.arguments import read_call
-from graph.model import CodeGraph, Node, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import Node, NodeKind
 from mutator.facts import FUNCTIONAL, calls_only
 from mutator.intents import EnsureImport, Intent, ReplaceExpr
 from mutator.kind import Choice, Example, Reason, Refusal

@@ -6,7 +6,8 @@ import ast
 from typing import TYPE_CHECKING
 
 from graph.arguments import Call, read_call
-from graph.model import CodeGraph, Node, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import Node, NodeKind
 from mutator.expected import fill
 from mutator.facts import calls_only
 from mutator.intents import DropArg, Intent, RenameCallee, SetArg

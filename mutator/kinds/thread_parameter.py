@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graph.arguments import read_call
-from graph.model import CodeGraph, EdgeKind, Node, NodeKind
+from graph.code_graph import CodeGraph
+from graph.model import EdgeKind, Node, NodeKind
 from mutator.facts import is_config_class, places_things
 from mutator.intents import AddParam, InsertStmt, Intent, ReplaceExpr, SetArg
 from mutator.kind import Choice, Example, Reason, Refusal
