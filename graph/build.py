@@ -84,5 +84,5 @@ def _uses(use: Use, resolver: Resolver) -> Iterator[Edge]:
         base, name = use.syntax.child_by_field_name("object"), use.syntax.child_by_field_name("attribute")
         owners = sorted(v.name for v in resolver.infer(base, use.scope) if v.tag is Tag.INSTANCE) if base else []
         bindings = tuple(b for o in owners for b in resolver.attribute(o, (name.text or b"").decode() if name else ""))
-    for binding in bindings:
-        yield Edge(use.owner, binding.slot, kind)
+    for slot in dict.fromkeys(binding.slot for binding in bindings):
+        yield Edge(use.owner, slot, kind)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from graph.model import NodeKind
-from graph.syntax import Binding, BindingKind, FileSyntax, Scope, dotted
+from graph.syntax import Binding, BindingKind, FileSyntax, Scope, dotted, parts
 from graph.walk import BUILTINS
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node as SyntaxNode
 
+_MAX_VALUES = 16  # an expression that may stand for more is not followed
+_MAX_MEMBERS = 3  # x.view(1).transpose(0, 1).sum(): what a chain of results of results is called says nothing any more
+_MAX_DEPTH = 60  # expressions inside expressions; deeper ones are not followed
 _ROUNDS = 6  # call sites feed parameters at most this deep: a configuration rarely passes through more constructors
 _TRANSPARENT = frozenset(
     {"enumerate", "list", "tuple", "reversed", "sorted", "iter", "torch.nn.ModuleList", "torch.nn.Sequential"}
@@ -61,8 +64,8 @@ class Resolver:
         self.scopes: dict[str, Scope] = {slot: scope for file in files.values() for slot, scope in file.scopes.items()}
         self.modules = {file.module: file for file in files.values()}
         self.parameters: defaultdict[str, set[Value]] = defaultdict(set)
-        self._memo: dict[tuple[int, str, str], Values] = {}
-        self._busy: set[tuple[int, str, str]] = set()
+        self._memo: dict[tuple[int | str, str, str], Values] = {}
+        self._busy: set[tuple[int | str, str, str]] = set()
         calls = [call for file in files.values() for call in file.calls]
         for _ in range(_ROUNDS):
             before = sum(map(len, self.parameters.values()))
@@ -82,17 +85,17 @@ class Resolver:
         """Return what iterating over an expression may give."""
         return self._once((syntax.id, scope, "element"), lambda: self._elements(syntax, scope))
 
-    def _once(self, key: tuple[int, str, str], ask: Callable[[], Values]) -> Values:
+    def _once(self, key: tuple[int | str, str, str], ask: Callable[[], Values]) -> Values:
         """Answer from memory; a value that depends on itself adds nothing."""
         if key in self._memo:
             return self._memo[key]
-        if key in self._busy:
+        if key in self._busy or len(self._busy) > _MAX_DEPTH:
             return _NOTHING
         self._busy.add(key)
         values = ask()
         self._busy.discard(key)
-        self._memo[key] = values
-        return values
+        self._memo[key] = values if len(values) <= _MAX_VALUES else _NOTHING
+        return self._memo[key]
 
     def lookup(self, name: str, scope: str) -> tuple[Binding, ...]:
         """Return the bindings of a name as seen from a scope; class bodies are seen from themselves alone."""
@@ -154,18 +157,21 @@ class Resolver:
                 function = syntax.child_by_field_name("function")
                 return self._result(self.infer(function, scope)) if function else _NOTHING
             case "parenthesized_expression" | "await" | "type":
-                return self.infer(syntax.named_children[0], scope)
+                return self.infer(parts(syntax)[0], scope)
             case "conditional_expression":
-                first, _, last = syntax.named_children
+                first, _, last = parts(syntax)
                 return self.infer(first, scope) | self.infer(last, scope)
             case "boolean_operator":
-                return _NOTHING.union(*(self.infer(child, scope) for child in syntax.named_children))
+                return _NOTHING.union(*(self.infer(child, scope) for child in parts(syntax)))
             case "subscript":
                 base = syntax.child_by_field_name("value")
                 return self.elements(base, scope) if base else _NOTHING
         return _NOTHING
 
     def _name(self, name: str, scope: str) -> Values:
+        return self._once((name, scope, "name"), lambda: self._values_of_name(name, scope))
+
+    def _values_of_name(self, name: str, scope: str) -> Values:
         bindings = self.lookup(name, scope)
         if not bindings and name in BUILTINS:
             return frozenset({Value(Tag.EXTERNAL, f"builtins.{name}")})
@@ -212,19 +218,19 @@ class Resolver:
         return frozenset({Value(Tag.EXTERNAL, target)})
 
     def _module(self, name: str, importer: str) -> str:
-        """Find a module as the interpreter would from the root, the importer's folder or a `src` folder."""
-        package = importer.rpartition(".")[0]
-        tried = (name, f"{package}.{name}" if package else name, f"src.{name}")
-        return next((t for t in tried if t in self.modules and t in self.scopes), "")
+        """Find a module as the interpreter would: from the root, from the folder of a script, from a `src` folder; never itself."""
+        folder = importer.rpartition(".")[0]
+        beside = (
+            f"{folder}.{name}" if folder and folder not in self.modules else name
+        )  # a package's own files say `from .`
+        return next((t for t in (name, beside, f"src.{name}") if t != importer and t in self.scopes), "")
 
     def _member(self, values: Values, name: str) -> Values:
         return _NOTHING.union(*(self._member_of(value, name) for value in values))
 
     def _member_of(self, value: Value, name: str) -> Values:
         match value.tag:
-            case Tag.EXTERNAL:
-                return frozenset({Value(Tag.EXTERNAL, f"{value.name}.{name}")})
-            case Tag.MADE:
+            case Tag.EXTERNAL | Tag.MADE:
                 return frozenset({Value(Tag.EXTERNAL, f"{value.name}.{name}")})
             case Tag.MODULE:
                 inner = self._module(f"{value.name}.{name}", value.name)
@@ -251,7 +257,8 @@ class Resolver:
             case Tag.CLASS:
                 return frozenset({Value(Tag.INSTANCE, value.name)})
             case Tag.EXTERNAL:
-                return frozenset({Value(Tag.MADE, value.name)})
+                members = value.name.removeprefix("torch.nn.functional.").removeprefix("torch.").count(".")
+                return frozenset({Value(Tag.MADE, value.name)}) if members <= _MAX_MEMBERS else _NOTHING
             case Tag.FUNCTION | Tag.METHOD:
                 scope = self.scopes[value.name]
                 return _NOTHING.union(*(self.infer(result, value.name) for result in scope.returns))
@@ -264,7 +271,8 @@ class Resolver:
             return (Value(Tag.EXTERNAL, f"{value.name}.__call__"),)
         if value.tag is not Tag.INSTANCE:
             return () if value.tag is Tag.MODULE else (value,)
-        name = "forward" if "torch.nn.Module" in self.external_bases(value.name) else "__call__"
+        called = bool(self.attribute(value.name, "__call__"))
+        name = "forward" if not called and "torch.nn.Module" in self.external_bases(value.name) else "__call__"
         return tuple(
             Value(Tag.METHOD, b.slot) for b in self.attribute(value.name, name) if b.kind is BindingKind.FUNCTION
         )
@@ -272,9 +280,9 @@ class Resolver:
     def _elements(self, syntax: SyntaxNode, scope: str) -> Values:
         match syntax.type:
             case "list_comprehension" | "generator_expression":
-                return self.infer(syntax.named_children[0], scope)
+                return self.infer(parts(syntax)[0], scope)
             case "list" | "tuple":
-                return _NOTHING.union(*(self.infer(child, scope) for child in syntax.named_children))
+                return _NOTHING.union(*(self.infer(child, scope) for child in parts(syntax)))
             case "identifier":
                 return _NOTHING.union(
                     *(self._binding_elements(b) for b in self.lookup((syntax.text or b"").decode(), scope))
@@ -292,7 +300,7 @@ class Resolver:
                     if arguments is None
                     else (arguments,)
                     if arguments.type == "generator_expression"
-                    else arguments.named_children
+                    else parts(arguments)
                 )
                 return (
                     _NOTHING.union(*(self.elements(child, scope) for child in inner))

@@ -77,7 +77,7 @@ def role_of(syntax: SyntaxNode) -> tuple[str, str]:
 def _positional_role(arguments: SyntaxNode, _child: SyntaxNode) -> tuple[str, str]:
     call = arguments.parent
     function = dotted(field_of(call, "function")) if call is not None and call.type == "call" else ""
-    return "argument", function.rpartition(".")[2] or "argument"
+    return "positional", function.rpartition(".")[2] or "argument"
 
 
 def _assigned_role(assignment: SyntaxNode, child: SyntaxNode) -> tuple[str, str]:

@@ -127,6 +127,11 @@ def field_of(syntax: SyntaxNode, name: str) -> SyntaxNode:
     return child
 
 
+def parts(syntax: SyntaxNode) -> list[SyntaxNode]:
+    """Return the named children that are no comments."""
+    return [child for child in syntax.named_children if child.type != "comment"]
+
+
 def descend(syntax: SyntaxNode) -> Iterator[SyntaxNode]:
     """Walk a node and everything below it."""
     yield syntax

@@ -44,6 +44,7 @@ BUILTINS = frozenset(dir(builtins)) | {
     "__class__",
     "__package__",
 }
+_PARSE_ONLY = 0x400  # ast.PyCF_ONLY_AST: parse, generate no code
 _COMPREHENSIONS = frozenset(
     {"list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"}
 )
@@ -51,18 +52,19 @@ _TUPLES = frozenset({"pattern_list", "tuple_pattern", "expression_list", "tuple"
 
 
 def read_file(path: str, data: bytes) -> FileSyntax:
-    """Read one file; a file that is not Python becomes a single error node with its line and reason."""
+    """Read one file; a file that is not Python, or not UTF-8, becomes a single error node with its line and reason."""
     try:
-        compile(
-            data, path, "exec", dont_inherit=True, flags=0x400
-        )  # 0x400 = ast.PyCF_ONLY_AST: parse, generate nothing
+        compile(data, path, "exec", dont_inherit=True, flags=_PARSE_ONLY)
         data.decode()
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        reason = f"{path}:{line}: {error.msg}" if isinstance(error, SyntaxError) and line else f"{path}: {error}"
-        node = Node(module_name(path), NodeKind.ERROR, path, 0, len(data), "", path.rsplit("/", 1)[-1])
-        return FileSyntax(path, module_name(path), data, parse_tree(b""), (node,), {}, {}, (), (), frozenset(), reason)
-    return _Reader(path, data).read()
+        return _Reader(path, data).read()
+    except UnicodeDecodeError:
+        reason = f"{path}: is not UTF-8; convert it"
+    except SyntaxError as error:
+        reason = f"{path}:{error.lineno or 1}: {error.msg}"
+    except (ValueError, RecursionError, MemoryError) as error:
+        reason = f"{path}: cannot be read ({error or 'too deeply nested'})"
+    node = Node(module_name(path), NodeKind.ERROR, path, 0, len(data), "", path.rsplit("/", 1)[-1])
+    return FileSyntax(path, module_name(path), data, parse_tree(b""), (node,), {}, {}, (), (), frozenset(), reason)
 
 
 def _digest(*parts: str) -> str:
@@ -93,6 +95,7 @@ class _Reader:
         self.ordinals: Counter[str] = Counter()
         self.in_statement: Counter[str] = Counter()
         self.star = False
+        self.printed = 0  # f-strings around the place that is read
 
     def read(self) -> FileSyntax:
         root = self.tree.root_node
@@ -110,10 +113,12 @@ class _Reader:
         return frozenset() if self.star else frozenset(name for scope, name in names if not self.bound(scope, name))
 
     def bound(self, scope: str, name: str) -> bool:
+        first = scope
         while scope:
-            if name in self.scopes[scope].bindings:
+            found = self.scopes[scope]
+            if name in found.bindings and (found.kind is not NodeKind.CLASS or scope == first):
                 return True
-            scope = self.scopes[scope].parent
+            scope = found.parent
         return name in BUILTINS
 
     # --- nodes -------------------------------------------------------------------------------------------------------------------
@@ -328,43 +333,35 @@ class _Reader:
         self.target(left, place, followed or annotation, BindingKind.VALUE if followed else BindingKind.OPAQUE)
 
     def inner(self, syntax: SyntaxNode, place: _Place, filed: _Place, scope: Scope | None) -> None:
-        """Give calls, operators and literals their nodes and go on with the parts."""
-        owner = filed.owner
-        if syntax.type == "call":
-            function = field_of(syntax, "function")
-            label = (
-                dotted(function).rpartition(".")[2]
-                or text_of(function).rpartition(".")[2].split("(")[0].strip("]")
-                or "call"
-            )
-            node = self.add(
-                NodeKind.CALL, label if label.isidentifier() else "call", syntax, filed, role=role_of(syntax)[0]
-            )
-            self.calls.append(Use(node.slot, place.scope.slot, syntax))
-            owner = node.slot
-        elif syntax.type in OPERATOR_TYPES:
-            owner = self.add(NodeKind.OPERATOR, operator_label(syntax), syntax, filed, role=role_of(syntax)[0]).slot
-        elif is_literal(syntax):
-            role, label = role_of(syntax)
-            self.add(NodeKind.LITERAL, label, syntax, filed, role=role)
-            return
-        elif syntax.type == "lambda":
-            for name in (
-                n
-                for c in syntax.named_children
-                if c.type == "lambda_parameters"
-                for n in descend(c)
-                if n.type == "identifier"
-            ):
+        """Give calls, operators and literals their nodes and go on with the parts. What an f-string prints has no nodes."""
+        self.printed += syntax.type == "interpolation"
+        owner = filed.owner if self.printed else self.expression_node(syntax, place, filed)
+        if syntax.type == "lambda":
+            parameters = (c for c in syntax.named_children if c.type == "lambda_parameters")
+            for name in (n for c in parameters for n in descend(c) if n.type == "identifier"):
                 self.bind(name, BindingKind.OPAQUE, place)
         inside = _Place(place.scope, owner, place.statement, place.anchor)
-        children = (
-            sorted(syntax.named_children, key=lambda child: child.type != "for_in_clause")
-            if syntax.type in _COMPREHENSIONS
-            else syntax.named_children
-        )
+        children = syntax.named_children if not is_literal(syntax) else []
+        if syntax.type in _COMPREHENSIONS:  # the names are bound behind the expression that uses them
+            children = sorted(children, key=lambda child: child.type != "for_in_clause")
         for child in children:
             self.part(child, syntax, inside, scope)
+        self.printed -= syntax.type == "interpolation"
+
+    def expression_node(self, syntax: SyntaxNode, place: _Place, filed: _Place) -> str:
+        """Return the slot of the node that an expression gets, or of the one that encloses it when it gets none."""
+        role, label = role_of(syntax)
+        if syntax.type == "call":
+            function = field_of(syntax, "function")
+            name = dotted(function).rpartition(".")[2] or text_of(function).rpartition(".")[2]
+            slot = self.add(NodeKind.CALL, name if name.isidentifier() else "call", syntax, filed, role=role).slot
+            self.calls.append(Use(slot, place.scope.slot, syntax))
+            return slot
+        if syntax.type in OPERATOR_TYPES:
+            return self.add(NodeKind.OPERATOR, operator_label(syntax), syntax, filed, role=role).slot
+        if is_literal(syntax):
+            self.add(NodeKind.LITERAL, label, syntax, filed, role=role)
+        return filed.owner
 
     def part(self, child: SyntaxNode, parent: SyntaxNode, place: _Place, scope: Scope | None) -> None:
         if parent.type == "keyword_argument" and child == field_of(parent, "name"):

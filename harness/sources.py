@@ -65,7 +65,7 @@ def find_folder(name: str) -> Path:
     """
     shipped = Path(targets.__file__).parent / name
     for folder in (Path(name), shipped):
-        if folder.is_dir():
+        if name and folder.is_dir():
             return folder.absolute()
     known = ", ".join(sorted(path.parent.name for path in Path(targets.__file__).parent.glob(f"*/{MANIFEST}")))
     raise TargetError(

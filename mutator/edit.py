@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 Scalar = str | int | float | bool
 
 _URI = re.compile(r"(?P<kind>[a-z][a-z0-9-]*)@(?P<site>[^?#]+)(?:\?(?P<choice>[^#]*))?(?:#(?P<anchor>[0-9a-f]+))?")
-_INT = re.compile(r"[+-]?\d+")
-_FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?")
+_INT = re.compile(r"[+-]?[0-9]{1,300}")
+_FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?")
 
 
 class EditError(Exception):

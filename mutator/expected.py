@@ -71,8 +71,9 @@ class _Fill(ast.NodeTransformer):
 
 @lru_cache(maxsize=64)
 def _parsed(data: bytes) -> tuple[ast.Module, tuple[int, ...]]:
-    lines = data.splitlines(keepends=True)
-    return ast.parse(data), tuple(accumulate(map(len, lines), initial=3 if data.startswith(b"\xef\xbb\xbf") else 0))
+    bom = 3 if data.startswith(b"\xef\xbb\xbf") else 0  # columns of the first line do not count it
+    lines = data[bom:].splitlines(keepends=True)
+    return ast.parse(data), tuple(accumulate(map(len, lines), initial=bom))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
 from mutator.edit import Edit, EditError, SiteGone
-from mutator.kind import EditKind, Reason, Refused
+from mutator.intents import ReplaceExpr
+from mutator.kind import Choice, EditKind, Reason, Refused
 from mutator.kinds.flip_flag import FlipFlag
 from mutator.kinds.insert_grad_clip import InsertGradClip
 from mutator.kinds.insert_norm import InsertNorm
@@ -59,8 +60,11 @@ class Grammar:
         """Walk all legal edits: kind by kind, site by site in source order, choice by choice."""
         for kind in self.kinds:
             for site in kind.sites(graph):
-                if not graph.frozen(site) and not is_protected(graph, site, protected):
-                    yield from (Edit(kind.name, site.slot, choice, site.anchor) for choice in kind.choices(graph, site))
+                if graph.frozen(site) or is_protected(graph, site, protected):
+                    continue
+                for choice in kind.choices(graph, site):
+                    if _applies(graph, kind, site, choice, protected):
+                        yield Edit(kind.name, site.slot, choice, site.anchor)
 
     def plan(self, graph: CodeGraph, edit: Edit, *, protected: frozenset[str] = frozenset()) -> Patch:
         """Turn an edit into a verified patch on the graph's snapshot.
@@ -121,6 +125,18 @@ def find_site(graph: CodeGraph, edit: Edit) -> Node:
         return moved[0]
     why = "is not in the sources" if node is None else "has changed since the edit was made"
     raise SiteGone(f"{edit.site}: {why}; list the edits again with `codegraft edits`")
+
+
+def _applies(graph: CodeGraph, kind: EditKind, site: Node, choice: Choice, protected: frozenset[str]) -> bool:
+    """Try an edit out where the layout decides: a shared line, a comment, a name. One literal or operator for another always fits."""
+    intents = kind.plan(graph, site, choice)
+    if all(isinstance(intent, ReplaceExpr) and intent.node.kind is not NodeKind.CALL for intent in intents):
+        return True
+    try:
+        verify(graph, render(graph, intents), protected=protected)
+    except EditError:
+        return False
+    return True
 
 
 DEFAULT_GRAMMAR = Grammar(

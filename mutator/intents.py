@@ -28,9 +28,9 @@ class InsertStmt:
 
 @dataclass(frozen=True, slots=True)
 class EnsureImport:
-    """Have `import module as alias` (or `import module`) at the top of a file; nothing changes when it is there."""
+    """Have `import module as alias` (or `import module`) at the top of a site's file, seen by the site; nothing changes when it is."""
 
-    path: str
+    site: Node
     module: str
     alias: str
 
@@ -62,11 +62,11 @@ class SetArg:
 
 
 @dataclass(frozen=True, slots=True)
-class DropArg:
-    """Take a keyword argument out of a call."""
+class DropArgs:
+    """Take keyword arguments out of a call."""
 
     call: Node
-    name: str
+    names: tuple[str, ...]
 
 
-Intent = ReplaceExpr | InsertStmt | EnsureImport | AddParam | RenameCallee | SetArg | DropArg
+Intent = ReplaceExpr | InsertStmt | EnsureImport | AddParam | RenameCallee | SetArg | DropArgs

@@ -1,8 +1,11 @@
 """Protected statements: the budget, the seed and what they depend on, which no edit may touch.
 
 Files that are frozen are not enough: in karpathy/autoresearch the clock that ends the training stands in the mutable file, and one
-literal edit there buys unlimited training. So every statement that calls into a frozen file or seeds a generator is protected, with the
-statements of the same scope that define what its header reads, and what the manifest names on top.
+literal edit there buys unlimited training. So a statement is protected when it calls into a frozen file, tests a name that was imported
+from one, writes into one or seeds a generator; with the headers around it and the statements that define what it reads, in all files; and
+what the manifest names on top.
+
+Not covered: guards behind `partial`, a lambda or a star import from a frozen file. The supervisor counts the budget itself.
 """
 
 from __future__ import annotations
@@ -14,28 +17,26 @@ from graph.model import EdgeKind, Node, NodeKind
 from mutator.edit import EditError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-_SEEDING = ("manual_seed", "manual_seed_all", "random.seed", "use_deterministic_algorithms", "set_num_threads")
+_SEEDING = (
+    "manual_seed", "manual_seed_all", "random.seed", "default_rng", "RandomState", "random.Random", "set_seed", "seed_everything",
+    "PRNGKey", "random.key", "use_deterministic_algorithms", "set_num_threads",
+)  # fmt: skip
 
 
 def protected_slots(graph: CodeGraph, declared: Iterable[str] = ()) -> frozenset[str]:
-    """Return the slots of the protected nodes: statements, and whole units that the manifest names.
+    """Return the slots of the protected nodes: statements, and units where there is no statement or the manifest names them.
 
     Raises: EditError: a declared slot names nothing.
     """
-    found = [_named(graph, slot) for slot in declared]
-    pending = [
-        statement
-        for call in graph.of_kind(NodeKind.CALL)
-        if _guards(graph, call) and (statement := graph.statement(call))
-    ]
-    slots = {node.slot for node in found}
+    slots = {_named(graph, slot).slot for slot in declared}
+    pending = [node for node in _guards(graph) if not graph.frozen(node)]
     while pending:
-        statement = pending.pop()
-        if statement.slot not in slots:
-            slots.add(statement.slot)
-            pending += _definitions(graph, statement)
+        node = pending.pop()
+        if node.slot not in slots:
+            slots.add(node.slot)
+            pending += (n for n in (*_around(graph, node), *_definitions(graph, node)) if not graph.frozen(n))
     return frozenset(slots)
 
 
@@ -59,25 +60,60 @@ def _named(graph: CodeGraph, slot: str) -> Node:
     return graph.statement(node) or node
 
 
-def _guards(graph: CodeGraph, call: Node) -> bool:
-    if graph.frozen(call):
-        return False
-    callees = [graph.nodes[slot] for slot in graph.callees(call)]
-    return any(callee.slot.endswith(_SEEDING) or (callee.path and graph.frozen(callee)) for callee in callees)
+def _guards(graph: CodeGraph) -> Iterator[Node]:
+    """Walk what holds the budget and the seed: calls into frozen files, seeding, writes into frozen modules, tests on frozen names."""
+    for call in graph.of_kind(NodeKind.CALL):
+        if any(slot.endswith(_SEEDING) or _is_frozen(graph, slot) for slot in graph.callees(call)):
+            yield graph.statement(call) or graph.parent(call) or call
+    for statement in graph.of_kind(NodeKind.STATEMENT):
+        if _tests(graph, statement) and any(
+            _from_frozen(graph, slot) for slot in graph.targets(statement.slot, EdgeKind.READS)
+        ):
+            yield statement
+        left = graph.text(statement).partition("=")[0].partition(".")
+        if left[1] and any(
+            _from_frozen(graph, b.slot) for b in graph.resolver.lookup(left[0].strip(), statement.scope)
+        ):
+            yield statement
 
 
-def _definitions(graph: CodeGraph, statement: Node) -> Iterable[Node]:
-    """Return the statements of the same scope that bind what a protected header reads, unless they build the model or the optimizer."""
-    for slot in graph.targets(statement.slot, EdgeKind.READS):
-        if graph.nodes[slot].kind is NodeKind.VARIABLE:
+def _tests(graph: CodeGraph, statement: Node) -> bool:
+    return graph.text(statement).startswith(("if ", "while ", "for ", "assert ", "with "))
+
+
+def _is_frozen(graph: CodeGraph, slot: str) -> bool:
+    return bool(graph.nodes[slot].path) and graph.frozen(graph.nodes[slot])
+
+
+def _from_frozen(graph: CodeGraph, slot: str) -> bool:
+    """Whether a name was imported out of a frozen file."""
+    return graph.nodes[slot].kind is NodeKind.IMPORT and any(
+        _is_frozen(graph, t) for t in graph.targets(slot, EdgeKind.IMPORTS)
+    )
+
+
+def _around(graph: CodeGraph, guard: Node) -> Iterator[Node]:
+    """Walk the headers that decide whether a guard is reached; not out of its unit."""
+    for outer in graph.ancestors(guard):
+        if outer.kind is not NodeKind.STATEMENT:
+            return
+        yield outer
+
+
+def _definitions(graph: CodeGraph, guard: Node) -> Iterator[Node]:
+    """Walk the statements that bind what a guard reads, wherever they stand, unless they call what the search is about."""
+    for slot in graph.targets(guard.slot, EdgeKind.READS):
+        if graph.nodes[slot].kind in (NodeKind.VARIABLE, NodeKind.ATTRIBUTE):
             for source in graph.sources(slot, EdgeKind.WRITES):
                 writer = graph.nodes[source]
-                if writer.kind is NodeKind.STATEMENT and writer.scope == statement.scope and not _trains(graph, writer):
+                if writer.kind is NodeKind.STATEMENT and not _trains(graph, writer):
                     yield writer
 
 
 def _trains(graph: CodeGraph, statement: Node) -> bool:
-    """Whether a statement calls a unit of the mutable sources: that is what the search is about."""
+    """Whether a statement calls a unit of the mutable sources, or computes with torch: a model, an optimizer, a loss."""
     calls = (graph.nodes[slot] for slot in graph.targets(statement.slot, EdgeKind.CONTAINS))
     inner = [callee for call in calls if call.kind is NodeKind.CALL for callee in graph.callees(call)]
-    return any(graph.nodes[slot].path and not graph.frozen(graph.nodes[slot]) for slot in inner)
+    return any(
+        slot.startswith("torch.") or (graph.nodes[slot].path and not graph.frozen(graph.nodes[slot])) for slot in inner
+    )

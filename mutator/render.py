@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
-from graph.arguments import Argument, Call, read_call
-from graph.model import EdgeKind, NodeKind
+from graph.arguments import read_call
+from graph.syntax import parts, text_of
 from mutator.expected import keeps_surroundings
-from mutator.intents import AddParam, DropArg, EnsureImport, InsertStmt, Intent, RenameCallee, ReplaceExpr, SetArg
+from mutator.intents import AddParam, DropArgs, EnsureImport, InsertStmt, Intent, RenameCallee, ReplaceExpr, SetArg
 from mutator.kind import Reason, Refused
 from mutator.patch import Patch, Replacement, make_patch
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from graph.code_graph import CodeGraph
     from graph.model import Node
+    from graph.syntax import FileSyntax
 
 Placed = tuple[str, Replacement]
 
@@ -76,36 +78,44 @@ def _insert_stmt(intent: InsertStmt, graph: CodeGraph) -> Iterable[Placed]:
 
 @_lower.register(EnsureImport)
 def _ensure_import(intent: EnsureImport, graph: CodeGraph) -> Iterable[Placed]:
-    file = graph.files[intent.path]
+    path = intent.site.path
+    file = graph.files[path]
     statement = (
         f"import {intent.module} as {intent.alias}" if intent.alias != intent.module else f"import {intent.module}"
     )
     name = intent.alias.partition(".")[0]
-    known = file.scopes[file.module].bindings.get(name, ())
-    if known:
-        wanted = intent.module if intent.alias != intent.module else name
-        if all(binding.target == wanted for binding in known):
-            return []
+    wanted = intent.module if intent.alias != intent.module else name
+    known = graph.resolver.lookup(name, intent.site.scope)
+    position = _import_position(file)
+    if any(b.target != wanted or b.scope != file.module or graph.nodes[b.slot].start >= position for b in known):
         raise Refused(
-            Reason.NAME_CLASH, f"{intent.path}: {name} means something else there; `{statement}` would hide it"
+            Reason.NAME_CLASH,
+            f"{path}: {name} means something else at {intent.site.slot}; `{statement}` would not reach it",
         )
-    data = file.data
-    position = _import_position(graph, intent.path)
-    return [(intent.path, Replacement(position, b"", statement.encode() + (b"\r\n" if b"\r\n" in data else b"\n")))]
+    if known:
+        return []
+    newline = b"\r\n" if b"\r\n" in file.data else b"\n"
+    before = b"" if file.data[:position].endswith((b"\n", b"\xef\xbb\xbf")) or not position else newline
+    return [(path, Replacement(position, b"", before + statement.encode() + newline))]
 
 
 @_lower.register(AddParam)
 def _add_param(intent: AddParam, graph: CodeGraph) -> Iterable[Placed]:
-    data = graph.snapshot.files[intent.function.path]
-    parameters = [
-        node
-        for slot in graph.targets(intent.function.slot, EdgeKind.DEFINES)
-        if (node := graph.nodes[slot]).kind is NodeKind.PARAMETER and not graph.text(node).startswith("**")
-    ]
+    """Put the parameter after the last one that may also be given by position, before `/`, `*`, `*args` and `**kwargs`."""
+    syntax = graph.syntax(intent.function)
+    inside = syntax.child_by_field_name("parameters")
+    plain = ("identifier", "typed_parameter", "default_parameter", "typed_default_parameter")
+    found = parts(inside) if inside is not None else []
+    before = list(takewhile(lambda p: p.type in plain and not text_of(p).startswith("*"), found))
+    separator = next((p for p in found if p.type == "positional_separator"), None)
     text = f"{intent.name}={intent.default}"
-    if parameters:
-        return [(intent.function.path, Replacement(parameters[-1].end, b"", f", {text}".encode()))]
-    return [(intent.function.path, Replacement(data.index(b"(", intent.function.start) + 1, b"", text.encode()))]
+    if separator is not None:  # after `/`, or the name could not be given by keyword
+        return [(intent.function.path, Replacement(separator.end_byte, b"", f", {text}".encode()))]
+    if before:
+        return [(intent.function.path, Replacement(before[-1].end_byte, b"", f", {text}".encode()))]
+    if inside is None:  # a function has parentheses
+        raise ValueError(intent.function.slot)
+    return [(intent.function.path, Replacement(inside.start_byte + 1, b"", (text + (", " if found else "")).encode()))]
 
 
 @_lower.register(SetArg)
@@ -120,21 +130,20 @@ def _set_arg(intent: SetArg, graph: CodeGraph) -> Iterable[Placed]:
     return [(intent.call.path, Replacement(call.open, b"", text.encode()))]
 
 
-@_lower.register(DropArg)
-def _drop_arg(intent: DropArg, graph: CodeGraph) -> Iterable[Placed]:
-    call = read_call(graph, intent.call)
-    dropped = call.keyword(intent.name)
-    if dropped is None:
-        return []
-    start, end = _span_with_comma(call, dropped)
-    return [(intent.call.path, Replacement(start, graph.snapshot.files[intent.call.path][start:end], b""))]
-
-
-def _span_with_comma(call: Call, argument: Argument) -> tuple[int, int]:
-    place = call.arguments.index(argument)
-    if place:
-        return call.arguments[place - 1].end, argument.end
-    return argument.start, call.arguments[1].start if len(call.arguments) > 1 else argument.end
+@_lower.register(DropArgs)
+def _drop_args(intent: DropArgs, graph: CodeGraph) -> Iterable[Placed]:
+    """Cut from the end of the argument before a run of dropped ones to the end of the run; a run at the start takes what follows."""
+    call, data = read_call(graph, intent.call), graph.snapshot.files[intent.call.path]
+    start, cuts = call.open, []
+    for dropped, run in groupby(call.arguments, lambda a: a.name in intent.names):
+        arguments = list(run)
+        if dropped:
+            cuts.append((start, arguments[-1].end))
+        start = arguments[-1].end
+    if cuts and cuts[0][0] == call.open:
+        following = [a for a in call.arguments if a.start >= cuts[0][1]]
+        cuts[0] = (call.arguments[0].start, following[0].start if following else cuts[0][1])
+    return [(intent.call.path, Replacement(first, data[first:last], b"")) for first, last in cuts]
 
 
 def _lines_of(graph: CodeGraph, statement: Node) -> tuple[int, int]:
@@ -159,17 +168,15 @@ def _lines_of(graph: CodeGraph, statement: Node) -> tuple[int, int]:
     return data.rfind(b"\n", 0, statement.start) + 1, line_end
 
 
-def _import_position(graph: CodeGraph, path: str) -> int:
+def _import_position(file: FileSyntax) -> int:
     """Return where a new import goes: after the imports at the top of a file, else after its docstring."""
-    position, data = 0, graph.files[path].data
-    for child in graph.files[path].tree.root_node.named_children:
+    data = file.data
+    position = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    for index, child in enumerate(parts(file.tree.root_node)):
         is_import = child.type in ("import_statement", "import_from_statement", "future_import_statement")
-        is_docstring = (
-            position == 0 and child.type == "expression_statement" and child.named_children[0].type == "string"
-        )
-        if is_import or is_docstring:
-            rest = data.find(b"\n", child.end_byte)
-            position = len(data) if rest < 0 else rest + 1
-        elif child.type != "comment":
+        is_docstring = index == 0 and child.type == "expression_statement" and child.named_children[0].type == "string"
+        if not is_import and not is_docstring:
             break
+        rest = data.find(b"\n", child.end_byte)
+        position = len(data) if rest < 0 else rest + 1
     return position

@@ -53,8 +53,10 @@ def _touched(graph: CodeGraph, path: str, spans: list[tuple[int, int]]) -> list[
 
 
 def _check_file(old: FileSyntax, new: FileSyntax) -> None:
-    if new.error:
-        raise Refused(Reason.BROKEN, f"{new.error}; the edit does not compile")
+    try:
+        compile(new.data, new.path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise Refused(Reason.BROKEN, f"{new.path}: the edit does not compile ({error})") from error
     unbound = sorted(new.unbound - old.unbound)
     if unbound:
         raise Refused(Reason.BROKEN, f"{new.path}: the edit leaves {', '.join(unbound)} unbound")

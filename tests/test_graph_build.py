@@ -61,6 +61,35 @@ def test_a_file_that_does_not_parse_is_an_error_node_and_the_rest_stands():
     assert graph.targets("good:/call.g", EdgeKind.CALLS) == ("good:g",)
 
 
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"a": "import torch\nx = torch.relu(y)\n" + "x = x.view(1)\nx = x.transpose(1)\n" * 20 + "x.sum()\n"},
+        {"a": "from b import f\nf()\n", "b": "from a import f\nf()\n"},
+        {"logging": "from logging import getLogger\ngetLogger()\n"},
+        {"a": "x = a" + ".b()" * 150 + "\n"},
+        {"a": "def f0(): ...\n" + "".join(f"def f{i}(): return f{i - 1}()\n" for i in range(1, 200)) + "f199()\n"},
+        {"a": "x = 0\n" + "".join(f"x = f(x, {i})\n" for i in range(1000))},
+        {"a": "x = (a  # why\n     if b else c)\nx()\n"},
+        {"a": "y = " + " + ".join(["a"] * 3000) + "\n"},
+    ],
+    ids=[
+        "rebinding",
+        "cyclic imports",
+        "a module named as a library",
+        "a chain",
+        "returns of returns",
+        "loops",
+        "comment",
+        "deep",
+    ],
+)
+def test_awkward_sources_give_a_graph_of_moderate_size(sources):
+    graph = graph_of(**sources)
+    assert len(graph.edges) < 10_000
+    assert all(len(graph.callees(call)) <= 16 for call in graph.of_kind(NodeKind.CALL))
+
+
 def test_every_node_slices_its_own_source():
     for node in BYTELM.graph.nodes.values():
         if node.kind in (NodeKind.CALL, NodeKind.LITERAL, NodeKind.OPERATOR):

@@ -130,6 +130,94 @@ def test_the_verifier_refuses_each_thing_that_breaks_code():
             verify(graph, make_patch([("a.py", Replacement(at, old, new))]))
 
 
+PREPARE = "N = 600\nBUDGET = 1.0\ndef grant(n): ...\ndef load(): ...\n"
+
+
+@pytest.mark.parametrize(
+    ("train", "spared"),
+    [
+        ("from prepare import grant\nwhile grant(0.5):\n    pass\n", "grant(0.5)"),
+        ("from prepare import BUDGET\nt = 0.5 * 2.5\nif t >= BUDGET:\n    t = 3.5\n", "t = 0.5 * 2.5"),
+        ("from prepare import BUDGET\nt = 0.5 * 2.5\nif t >= BUDGET:\n    t = 3.5\n", "t >= BUDGET"),
+        ("from prepare import grant\ni = 0.5\nwhile i < 600.5:\n    if not grant(1):\n        break\n", "i < 600.5"),
+        ("import prepare\nprepare.N = 600.5\n", "prepare.N = 600.5"),
+        ("import torch\nSEED = 1337\ndef main():\n    torch.manual_seed(SEED)\n", "SEED = 1337"),
+        ("import numpy as np\nrng = np.random.default_rng(1337.5)\n", "1337.5"),
+        ("from prepare import grant\n@grant(600.5)\ndef f(x):\n    return x\n", "grant(600.5)"),
+        ("from prepare import grant\nwith grant(600.5) as b:\n    x = 2.5\n", "grant(600.5)"),
+    ],
+)
+def test_what_holds_budget_or_seed_takes_no_edit(train, spared):
+    graph = build_graph(
+        Snapshot({"prepare.py": PREPARE.encode(), "train.py": train.encode()}, frozenset({"prepare.py"}))
+    )
+    protected = protected_slots(graph)
+    start = train.index(spared)
+    for edit in DEFAULT_GRAMMAR.edits(graph, protected=protected):
+        for _, replacements in DEFAULT_GRAMMAR.plan(graph, edit, protected=protected).files:
+            assert all(r.end <= start or r.start >= start + len(spared) for r in replacements), edit.uri
+
+
+def test_what_is_computed_from_frozen_constants_stays_editable():
+    train = "from prepare import N, load\ndata = load()\nclass M:\n    def __init__(self):\n        self.w = make(N, scale=0.5)\n"
+    graph = build_graph(
+        Snapshot({"prepare.py": PREPARE.encode(), "train.py": train.encode()}, frozenset({"prepare.py"}))
+    )
+    assert [e.site for e in DEFAULT_GRAMMAR.only("scale-literal").edits(graph, protected=protected_slots(graph))]
+
+
+AWKWARD = """\
+import torch
+from torch import nn
+try:
+    import torch.nn.functional as F
+except ImportError:
+    F = None
+class Net(nn.Module):
+    def __init__(self, wide: bool = True): super().__init__(); self.fc = nn.Linear(4, 4)
+    def forward(self, x, F=None):
+        if x is None: h = self.fc(x)
+        y = self.fc(x); h = y
+        h = torch.tanh(
+            h,  # in
+        )
+        return torch.tanh(h) + (0.5  # half
+                                * h)
+def step(model, ps, b, x):
+    opt = torch.optim.AdamW(betas=(0.9, 0.95), eps=1e-8, params=ps, lr=1e-3)
+    slow = torch.optim.AdamW(
+        ps,
+        lr=3e-4,  # found by hand
+        betas=(0.9, 0.95),  # the second matters
+        eps=1e-8,
+    )
+    other = torch.optim.SGD(ps, *b, lr=0.1)
+    x.backward(); opt.step()
+    print(f"{0.5 * x} {x + 1.5=}")
+    y = *b, x + 2.5
+    return y
+"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+def test_every_edit_that_is_offered_on_awkward_code_applies(newline, mark):
+    graph = graph_of(mark + AWKWARD.replace("\n", newline).encode())
+    assert not graph.files["a.py"].error
+    assert check_all_edits(graph, DEFAULT_GRAMMAR) > 20
+
+
+def test_the_parameters_of_an_optimizer_are_never_dropped():
+    edit = edit_of("swap-optimizer@a:step/call.AdamW?lr_scale=1.0&to=SGD")
+    text = DEFAULT_GRAMMAR.apply(graph_of(AWKWARD), edit).files["a.py"].decode()
+    assert "opt = torch.optim.SGD(params=ps, lr=1e-3, momentum=0.9)" in text
+
+
+def test_an_import_that_the_site_would_not_see_is_refused():
+    text = "import torch\ndef f(F, h):\n    return torch.tanh(h)\n"
+    assert not list(DEFAULT_GRAMMAR.only("swap-activation").edits(graph_of(text)))
+
+
 def test_what_the_manifest_protects_is_refused():
     graph = graph_of("def f(x):\n    return 0.5 * x\n")
     protected = protected_slots(graph, ["a:f/stmt.return"])

@@ -53,6 +53,9 @@ def main() -> None:
         where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and error.ctx else "codegraft: "
         click.echo(where + error.format_message(), err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f"codegraft: {error.filename or 'output'}: {error.strerror}; check the path and the disk", err=True)
+        sys.exit(1)
     except click.Abort:
         sys.exit(130)  # 128 + SIGINT, as shells report it
     sys.exit(code if isinstance(code, int) else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from graph.code_graph import CodeGraph
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 _CONTRACTS = frozenset(
     {"is_causal", "causal"}
 )  # what the metric assumes of a language model; the scorer's probe would void the trial
+_NO_MODEL = re.compile(
+    r"log|verbose|wandb|upload|push|save|load|resume|eval_only|compile|strict|async|debug|requires_grad|grad_enabled"
+)
 _BOOKKEEPING = ("os.", "shutil.", "pathlib.", "json.", "logging.", "builtins.", "subprocess.")
 
 
@@ -23,7 +27,8 @@ class FlipFlag:
     """Flip a boolean: a field, an argument or a default.
 
     Why: biases, tied weights, Nesterov momentum and the like are one flag away. Source: kind 4 of the grammar in Stryker's and mutmut's
-    tradition, restricted to flags that a model or an optimizer reads. Not offered: causality, which the metric assumes, and file handling.
+    tradition, restricted to flags that a model or an optimizer reads. Not offered: causality, which the metric assumes, and what
+    logs, saves, uploads or handles files.
     """
 
     name = "flip-flag"
@@ -42,6 +47,7 @@ class FlipFlag:
     )
     refusals = (
         Refusal({"a.py": "y = attend(q, k, v, is_causal=True)\n"}, "flip-flag@a:/literal.is_causal", Reason.NO_SITE),
+        Refusal({"a.py": "upload_to_hub = False\n"}, "flip-flag@a:/literal.upload_to_hub", Reason.NO_SITE),
         Refusal({"a.py": "while True:\n    break\n"}, "flip-flag@a:/literal.while", Reason.NO_SITE),
         Refusal(
             {"a.py": "import os\nos.makedirs(p, exist_ok=True)\n"}, "flip-flag@a:/literal.exist_ok", Reason.NO_SITE
@@ -66,7 +72,8 @@ class FlipFlag:
 
 
 def _sets_something(graph: CodeGraph, node: Node) -> bool:
-    if node.role not in ("value", "argument", "default") or node.label in _CONTRACTS or places_things(graph, node):
+    roles = ("value", "argument", "default", "positional")
+    if node.role not in roles or node.label in _CONTRACTS or _NO_MODEL.search(node.label) or places_things(graph, node):
         return False
     outer = graph.parent(node)
     return (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from graph.arguments import read_call
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
+from graph.syntax import text_of
 from mutator.facts import block_of, calls_in, module_instances
 from mutator.intents import EnsureImport, InsertStmt, Intent
 from mutator.kind import Choice, Example, Reason, Refusal
@@ -74,16 +76,25 @@ class InsertGradClip:
         return tuple((("max_norm", norm),) for norm in _MAX_NORMS)
 
     def plan(self, graph: CodeGraph, site: Node, choice: Choice) -> tuple[Intent, ...]:
-        """Clip the model's parameters where one model is in sight, else those of the optimizer."""
+        """Clip the parameters of the model that the optimizer was built from, or whatever it holds."""
         optimizer = read_call(graph, next(calls_in(graph, site))).function.rpartition(".")[0]
-        models = tuple(module_instances(graph, site.scope))
+        model = _model_of(graph, optimizer, site.scope)
         parameters = (
-            f"{models[0]}.parameters()"
-            if len(models) == 1
-            else f'[p for group in {optimizer}.param_groups for p in group["params"]]'
+            f"{model}.parameters()" if model else f'[p for group in {optimizer}.param_groups for p in group["params"]]'
         )
         clip = f"torch.nn.utils.clip_grad_norm_({parameters}, {choice[0][1]})"
-        return (EnsureImport(site.path, "torch", "torch"), InsertStmt(site, clip, before=True))
+        return (EnsureImport(site, "torch", "torch"), InsertStmt(site, clip, before=True))
+
+
+def _model_of(graph: CodeGraph, optimizer: str, scope: str) -> str:
+    """Return the one model among the arguments that an optimizer was built from; empty when that is not plain to see."""
+    built = [
+        text_of(b.value) for b in graph.resolver.lookup(optimizer, scope) if b.value is not None and b.scope == scope
+    ]
+    models = [
+        name for name in module_instances(graph, scope) if len(built) == 1 and re.search(rf"\b{name}\b", built[0])
+    ]
+    return models[0] if len(models) == 1 else ""
 
 
 def _steps(graph: CodeGraph, statement: Node) -> bool:

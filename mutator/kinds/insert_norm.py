@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
-from graph.resolve import Tag
+from graph.resolve import Tag, Value
 from mutator.facts import FUNCTIONAL, calls_in, forward_of_module, is_torch_module
 from mutator.intents import EnsureImport, InsertStmt, Intent
 from mutator.kind import Choice, Example, Reason, Refusal
@@ -17,6 +18,27 @@ if TYPE_CHECKING:
     from tree_sitter import Node as SyntaxNode
 
 _NORMS = {"rms": "rms_norm", "layer": "layer_norm"}
+# Of torch.nn.functional: what gives an activation, and no weights, losses or indices.
+_FUNCTIONS = frozenset(
+    {"linear", "embedding", "conv1d", "conv2d", "scaled_dot_product_attention", "dropout"}
+    | {
+        "relu",
+        "gelu",
+        "silu",
+        "mish",
+        "elu",
+        "selu",
+        "celu",
+        "leaky_relu",
+        "hardswish",
+        "softplus",
+        "tanh",
+        "sigmoid",
+        "relu6",
+        "softsign",
+    }
+)
+_RESULTS = frozenset({"loss", "logits", "probs", "weights", "mask"})
 _NET = """\
 import torch.nn.functional as F
 from torch import nn
@@ -77,7 +99,7 @@ class InsertNorm:
     def plan(self, graph: CodeGraph, site: Node, choice: Choice) -> tuple[Intent, ...]:
         """Normalise the name right after its assignment."""
         x, function = site.label, _NORMS[str(choice[0][1])]
-        return (EnsureImport(site.path, FUNCTIONAL, "F"), InsertStmt(site, f"{x} = F.{function}({x}, {x}.shape[-1:])"))
+        return (EnsureImport(site, FUNCTIONAL, "F"), InsertStmt(site, f"{x} = F.{function}({x}, {x}.shape[-1:])"))
 
 
 def _activation(graph: CodeGraph, statement: Node) -> bool:
@@ -88,7 +110,7 @@ def _activation(graph: CodeGraph, statement: Node) -> bool:
     left = (
         assignment.child_by_field_name("left") if assignment is not None and assignment.type == "assignment" else None
     )
-    if left is None or left.type != "identifier":
+    if left is None or left.type != "identifier" or statement.label in _RESULTS:
         return False
     right = assignment.child_by_field_name("right") if assignment is not None else None
     parts = right.named_children if right is not None and right.type == "binary_operator" else [right]
@@ -97,16 +119,17 @@ def _activation(graph: CodeGraph, statement: Node) -> bool:
 
 def _computes(graph: CodeGraph, call: SyntaxNode, scope: str) -> bool:
     function = call.child_by_field_name("function")
-    for value in graph.resolver.callees(function, scope) if function is not None else ():
-        owner = graph.nodes[value.name].scope if value.tag is Tag.METHOD else ""
-        ours = value.name.endswith(".forward") and owner and is_torch_module(graph, owner)
-        if (
-            ours
-            or value.name.startswith(f"{FUNCTIONAL}.")
-            or (value.name.startswith("torch.nn.") and value.name.endswith(".__call__"))
-        ):
-            return True
-    return False
+    values = graph.resolver.callees(function, scope) if function is not None else ()
+    return any(_gives_activation(graph, value) for value in values)
+
+
+def _gives_activation(graph: CodeGraph, value: Value) -> bool:
+    name = value.name
+    if value.tag is Tag.METHOD:
+        return name.endswith(".forward") and is_torch_module(graph, graph.nodes[name].scope)
+    if name.startswith("torch.nn.") and name.endswith(".__call__"):
+        return not re.search(r"Softmax|Loss|Flatten|Pad", name)
+    return name.removeprefix(f"{FUNCTIONAL}.") in _FUNCTIONS
 
 
 def _normed(graph: CodeGraph, statement: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from graph.code_graph import CodeGraph
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+_NO_NUMBER = re.compile(
+    r"""['"\[{\n#]|^\*|\blambda\b|\b(Path|root|folder|path|dir|file)\w*\b"""
+)  # text, containers, paths, comments, line breaks
 _ORDER = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
@@ -45,6 +49,8 @@ class ReplaceOperator:
         Refusal({"a.py": "y = x[i + 1]\n"}, "replace-operator@a:/op.add?to=sub", Reason.NO_SITE),
         Refusal({"a.py": "y = x.view(a * b)\n"}, "replace-operator@a:/op.mul?to=add", Reason.NO_SITE),
         Refusal({"a.py": "y = 'a' + b\n"}, "replace-operator@a:/op.add?to=sub", Reason.NO_SITE),
+        Refusal({"a.py": "file = root / name\n"}, "replace-operator@a:/op.div?to=add", Reason.NO_SITE),
+        Refusal({"a.py": "assert t <= size\n"}, "replace-operator@a:/op.le?to=gt", Reason.NO_SITE),
         Refusal({"a.py": "y = a < b < c\n"}, "replace-operator@a:/op.lt?to=le", Reason.NO_SITE),
         Refusal({"a.py": "y = a + b\n"}, "replace-operator@a:/op.add?to=add", Reason.NO_CHOICE),
     )
@@ -72,9 +78,13 @@ def _operands(graph: CodeGraph, node: Node) -> tuple[str, ...]:
 
 def _is_quantity(graph: CodeGraph, node: Node) -> bool:
     known = node.label in _ARITHMETIC or node.label in _ORDER
-    if not known or node.role == "augmented" or (node.role != "statement" and places_things(graph, node)):
+    in_test = node.role == "statement" and graph.parent(node) is not None and node.scope and not _asserted(graph, node)
+    if not known or node.role == "augmented" or not (in_test or not places_things(graph, node)):
         return False
     operands = _operands(graph, node)
-    return len(operands) == 2 and not any(
-        text.lstrip("rbfRBF").startswith(("'", '"', "[")) or "\n" in text for text in operands
-    )
+    return len(operands) == 2 and not any(_NO_NUMBER.search(text) for text in (*operands, graph.text(node)))
+
+
+def _asserted(graph: CodeGraph, node: Node) -> bool:
+    statement = graph.statement(node)
+    return statement is not None and statement.label == "assert"

@@ -18,6 +18,8 @@ _FLOAT_FACTORS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
 _INT_FACTORS = (0.25, 0.5, 2.0, 4.0)
 _NUMBER = re.compile(r"-?(\d[\d_]*\.?[\d_]*|\.\d+)([eE][+-]?\d+)?")
 _NEAR_ONE = re.compile(r"beta|momentum|decay_rate|ema")  # what counts there is the distance to 1
+_NO_QUANTITY = re.compile(r"version|interval|timeout|sleep|port$|num_proc|flops|ignore_index")
+_HUGE = 1e8  # best_loss = 1e9 means infinity
 _BELOW_ONE = re.compile(r"frac|drop|prob|smoothing|ratio")
 
 
@@ -27,7 +29,7 @@ class ScaleLiteral:
     Why: in the best public run of karpathy/autoresearch all 16 surviving lines are
     literals or scale factors, half of them no named constant.
     Integers are rounded and stay at least 1; a value that must stay below 1 does; for betas and momenta the distance to 1 is scaled.
-    Not offered: zeros, and numbers that index, count positions or shape a tensor.
+    Not offered: zeros, sentinels, and numbers that index, count positions or shape a tensor.
     """
 
     name = "scale-literal"
@@ -53,6 +55,11 @@ class ScaleLiteral:
         Refusal({"a.py": "y = x[3]\n"}, "scale-literal@a:/literal.index?by=2.0", Reason.NO_SITE),
         Refusal({"a.py": "y = x.view(8, 2)\n"}, "scale-literal@a:/literal.view?by=2.0", Reason.NO_SITE),
         Refusal({"a.py": "warmup_frac = 0.5\n"}, "scale-literal@a:/literal.warmup_frac?by=2.0", Reason.NO_CHOICE),
+        Refusal(
+            {"a.py": "y = loss(x, ignore_index=-100)\n"}, "scale-literal@a:/literal.ignore_index?by=0.5", Reason.NO_SITE
+        ),
+        Refusal({"a.py": "y = torch.zeros(30, 40)\n"}, "scale-literal@a:/literal.zeros?by=2.0", Reason.NO_SITE),
+        Refusal({"a.py": "best = 1e308\n"}, "scale-literal@a:/literal.best?by=2.0", Reason.NO_SITE),
         Refusal({"a.py": "lr = 0.1\n"}, "scale-literal@a:/literal.lr?by=3.0", Reason.NO_CHOICE),
     )
 
@@ -77,14 +84,12 @@ class ScaleLiteral:
 
 
 def _is_quantity(graph: CodeGraph, node: Node) -> bool:
-    text = graph.text(node)
-    if not _NUMBER.fullmatch(text) or float(text.replace("_", "")) == 0 or places_things(graph, node):
+    text = graph.text(node).replace("_", "")
+    if not _NUMBER.fullmatch(text) or float(text) == 0 or _NO_QUANTITY.search(node.label) or places_things(graph, node):
         return False
-    return (
-        node.role in ("value", "argument", "default") and abs(float(text.replace("_", ""))) > 1
-        if _is_int(text)
-        else True
-    )
+    if _is_int(text):  # unnamed and negative ones are positions and sentinels
+        return node.role in ("value", "argument", "default") and int(text) > 1
+    return abs(float(text)) < _HUGE
 
 
 def _is_int(text: str) -> bool:

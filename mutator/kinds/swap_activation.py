@@ -86,7 +86,7 @@ class SwapActivation:
         through = prefix if calls_only(graph, site, f"{FUNCTIONAL}.") and prefix else "F"
         x = call.arguments[0].value
         text = f"{through}.relu({x}).square()" if to == _SQUARED else f"{through}.{to}({x})"
-        imports = (EnsureImport(site.path, FUNCTIONAL, "F"),) if through != prefix else ()
+        imports = (EnsureImport(site, FUNCTIONAL, "F"),) if through != prefix else ()
         return (*imports, ReplaceExpr(site, text))
 
 

@@ -10,13 +10,13 @@ from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
 from mutator.expected import fill
 from mutator.facts import calls_only
-from mutator.intents import DropArg, Intent, RenameCallee, SetArg
+from mutator.intents import DropArgs, Intent, RenameCallee, SetArg
 from mutator.kind import Choice, Example, Reason, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_COMMON = frozenset({"lr", "weight_decay", "foreach", "maximize", "differentiable"})
+_COMMON = frozenset({"params", "lr", "weight_decay", "foreach", "maximize", "differentiable"})
 # What each optimizer takes besides the common arguments (torch 2.13). LBFGS, SparseAdam and Muon need other training loops or tensors.
 _TAKES = {
     "AdamW": frozenset({"betas", "eps", "amsgrad", "capturable", "fused"}),
@@ -100,7 +100,7 @@ class SwapOptimizer:
         """Rename the callee, drop what is not taken, add what is translated."""
         (_, scale), (_, name) = choice
         call, takes = read_call(graph, site), _COMMON | _TAKES[str(name)]
-        dropped = [DropArg(site, a.name) for a in call.arguments if a.name and a.name not in takes]
+        dropped = [DropArgs(site, tuple(a.name for a in call.arguments if a.name and a.name not in takes))]
         added = [SetArg(site, to, text) for to, text in _translated(call, str(name))]
         lr = call.keyword("lr")
         scaled = [SetArg(site, "lr", fill(f"{scale} * {{lr}}", lr=lr.value))] if lr is not None and scale != 1.0 else []
@@ -128,7 +128,11 @@ def _translated(call: Call, to: str) -> Iterator[tuple[str, str]]:
 def _pair(betas: str) -> tuple[str, str]:
     """Return the text of both betas: of the two elements of a tuple, else by indexing the expression."""
     tree = ast.parse(betas, mode="eval").body
-    if isinstance(tree, ast.Tuple | ast.List) and len(tree.elts) == 2:
+    if (
+        isinstance(tree, ast.Tuple | ast.List)
+        and len(tree.elts) == 2
+        and not any(isinstance(e, ast.Starred) for e in tree.elts)
+    ):
         first, second = (ast.get_source_segment(betas, element) or "" for element in tree.elts)
         return first, second
     whole = fill("{betas}[0]", betas=betas)

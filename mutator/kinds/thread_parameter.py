@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from graph.arguments import read_call
 from graph.code_graph import CodeGraph
 from graph.model import EdgeKind, Node, NodeKind
+from graph.syntax import BindingKind
 from mutator.facts import is_config_class, places_things
 from mutator.intents import AddParam, InsertStmt, Intent, ReplaceExpr, SetArg
 from mutator.kind import Choice, Example, Reason, Refusal
@@ -35,7 +36,8 @@ class ThreadParameter:
     One atomic edit in up to as many files as the number is away from the configuration. It preserves behaviour, since the field's default
     is the old number: what it buys is that later edits, and people, can turn it. Where the configuration is in reach it is read directly;
     else the constructor of the class gets a parameter and every call of it passes the field. Source: kind 36 of the grammar.
-    Refused: a constructor that is called where no configuration is in reach, or with arguments out of `*`.
+    Refused: a configuration that may be None, is bound twice or after the number, or has heirs; a class that has heirs or is constructed
+    where no configuration is in reach.
     """
 
     name = "thread-parameter"
@@ -69,6 +71,21 @@ class ThreadParameter:
     )
     refusals = (
         Refusal(
+            {"a.py": _CONFIG + "def f(x):\n    y = 2.5 * x\n    cfg = Config()\n    return y + cfg.width\n"},
+            "thread-parameter@a:f/literal.y?name=f_y",
+            Reason.NO_SITE,
+        ),
+        Refusal(
+            {"a.py": _CONFIG + "def f(x, cfg: Config = None):\n    return 2.5 * x\n"},
+            "thread-parameter@a:f/literal.return?name=f_return",
+            Reason.NO_SITE,
+        ),
+        Refusal(
+            {"a.py": _CONFIG + "class Wide(Config):\n    depth: int\ndef f(x, cfg: Config):\n    return 2.5 * x\n"},
+            "thread-parameter@a:f/literal.return?name=f_return",
+            Reason.NO_SITE,
+        ),
+        Refusal(
             {"a.py": "def f(x):\n    return 0.5 * x\n"},
             "thread-parameter@a:f/literal.return?name=f_return",
             Reason.NO_SITE,
@@ -96,11 +113,12 @@ class ThreadParameter:
             return ()
         text, name = graph.text(site), route.name
         kind = "int" if text.lstrip("-").isdigit() else "float"
-        field = InsertStmt(route.last_field, f"{name}: {kind} = {text}")
+        field = InsertStmt(_fields(graph, route.config)[-1], f"{name}: {kind} = {text}")
         if route.constructor is None:
             return (field, ReplaceExpr(site, f"{route.reads}.{name}"))
         calls = tuple(SetArg(call, name, f"{config}.{name}") for call, config in route.calls)
-        keep = InsertStmt(_first_statement(graph, route.constructor), f"self.{name} = {name}")
+        first = _statements(graph, route.constructor)[0]
+        keep = InsertStmt(first, f"self.{name} = {name}", before=not graph.text(first).startswith("super()"))
         return (field, *calls, AddParam(route.constructor, name, text), keep, ReplaceExpr(site, f"self.{name}"))
 
 
@@ -109,93 +127,91 @@ class _Route:
     """How a field gets from the configuration to a number: read directly, or through a constructor that is called here and there."""
 
     name: str
-    last_field: Node
+    config: str
     reads: str = ""
     constructor: Node | None = None
     calls: tuple[tuple[Node, str], ...] = ()
 
 
 def _route(graph: CodeGraph, site: Node) -> _Route | None:
-    function = graph.nodes[site.scope]
-    if function.kind is not NodeKind.FUNCTION or not _is_quantity(graph, site):
+    function, statement = graph.nodes[site.scope], graph.statement(site)
+    if function.kind is not NodeKind.FUNCTION or statement is None or not _is_quantity(graph, site):
         return None
     owner = graph.nodes[function.scope]
     unit = owner.label if owner.kind is NodeKind.CLASS else function.label
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", f"{unit}_{site.label}").lower().strip("_")
-    direct = _config_in_reach(graph, function.slot)
-    if direct:
-        return _finish(graph, name, direct[1], reads=direct[0])
-    if owner.kind is not NodeKind.CLASS or function.label == "__init__":
-        return None
-    return _through_constructor(graph, owner, name)
+    direct = _config_in_reach(graph, site)
+    if direct is not None:
+        return _finish(graph, _Route(name, direct[1], reads=direct[0]))
+    is_method = owner.kind is NodeKind.CLASS and f"{function.slot}/param.self" in graph.nodes
+    return _through_constructor(graph, owner, name) if is_method and function.label != "__init__" else None
 
 
 def _through_constructor(graph: CodeGraph, owner: Node, name: str) -> _Route | None:
+    """Pass the field through `__init__`, where all calls of a class without heirs have one configuration in reach."""
     constructor = graph.nodes.get(f"{owner.slot}.__init__")
-    calls = [graph.nodes[slot] for slot in graph.sources(owner.slot, EdgeKind.CALLS)]
-    reach = [(call, _config_in_reach(graph, _scope_of(graph, call))) for call in calls]
-    if (
-        constructor is None
-        or not reach
-        or any(found is None or read_call(graph, call).starred for call, found in reach)
-    ):
+    calls = tuple(graph.nodes[slot] for slot in graph.sources(owner.slot, EdgeKind.CALLS))
+    reach = [_config_in_reach(graph, call) for call in calls]
+    configs = {found[1] for found in reach if found is not None}
+    if constructor is None or len(configs) != 1 or None in reach or graph.sources(owner.slot, EdgeKind.INHERITS):
         return None
-    classes = {found[1] for _, found in reach if found}
-    if len(classes) != 1 or any(graph.frozen(call) for call in calls):
-        return None
-    return _finish(
-        graph,
-        name,
-        classes.pop(),
-        constructor=constructor,
-        calls=tuple((call, found[0]) for call, found in reach if found),
+    blocked = graph.resolver.attribute(owner.slot, "__slots__") or any(
+        graph.frozen(c) or read_call(graph, c).starred for c in calls
     )
+    passed = tuple((call, found[0]) for call, found in zip(calls, reach, strict=True) if found is not None)
+    return None if blocked else _finish(graph, _Route(name, configs.pop(), constructor=constructor, calls=passed))
 
 
-def _finish(
-    graph: CodeGraph,
-    name: str,
-    config: str,
-    *,
-    reads: str = "",
-    constructor: Node | None = None,
-    calls: tuple[tuple[Node, str], ...] = (),
-) -> _Route | None:
-    """Refuse a name that is taken, and a configuration whose fields cannot be followed."""
-    fields = [graph.nodes[s] for s in graph.targets(config, EdgeKind.CONTAINS)]
-    last = [node for node in fields if node.kind is NodeKind.STATEMENT and graph.targets(node.slot, EdgeKind.WRITES)]
-    names = {
-        node.label
-        for node in graph.nodes.values()
-        if constructor is not None and node.scope in (constructor.slot, constructor.scope)
-    }
-    taken = name in names or graph.resolver.attribute(config, name) or not name.isidentifier()
-    return None if taken or not last else _Route(name, last[-1], reads, constructor, calls)
+def _finish(graph: CodeGraph, route: _Route) -> _Route | None:
+    """Refuse a name that is taken, a configuration with heirs (whose fields would move), and a constructor without a statement."""
+    scopes = () if route.constructor is None else (route.constructor.slot, route.constructor.scope)
+    taken = not route.name.isidentifier() or any(
+        n.label == route.name for n in graph.nodes.values() if n.scope in scopes
+    )
+    taken = taken or bool(graph.resolver.attribute(route.config, route.name))
+    bare = route.constructor is not None and not _statements(graph, route.constructor)
+    heirs = graph.sources(route.config, EdgeKind.INHERITS)
+    return None if taken or bare or heirs or not _fields(graph, route.config) else route
 
 
-def _config_in_reach(graph: CodeGraph, scope: str) -> tuple[str, str] | None:
-    """Return (name, class slot) of the first configuration that a function holds: a parameter before a variable."""
-    if graph.nodes[scope].kind is NodeKind.CLASS:
+def _config_in_reach(graph: CodeGraph, site: Node) -> tuple[str, str] | None:
+    """Return (name, class slot) of the first configuration that surely stands in a name where a site is evaluated."""
+    if graph.nodes[site.scope].kind is NodeKind.CLASS:
         return None
-    return next(((name, owner) for name, owner in graph.instances(scope) if is_config_class(graph, owner)), None)
+    for name, owner in graph.instances(site.scope):
+        if is_config_class(graph, owner) and _surely_holds(graph, name, site):
+            return name, owner
+    return None
 
 
-def _scope_of(graph: CodeGraph, call: Node) -> str:
-    return call.scope
+def _surely_holds(graph: CodeGraph, name: str, site: Node) -> bool:
+    """Whether a name is bound once: as a parameter that is never None, or by a statement of the scope's own block before the site."""
+    bindings = graph.files[site.path].scopes[site.scope].bindings[name]
+    if len(bindings) != 1 or len(graph.resolver.infer_binding(bindings[0])) != 1:
+        return False
+    if bindings[0].kind is BindingKind.PARAMETER:
+        return not re.search(r"=\s*None$", graph.text(graph.nodes[bindings[0].slot]))
+    writers = [graph.nodes[slot] for slot in graph.sources(bindings[0].slot, EdgeKind.WRITES)]
+    own_block = (
+        bindings[0].kind is BindingKind.VALUE
+        and len(writers) == 1
+        and graph.parent(writers[0]) == graph.nodes[site.scope]
+    )
+    return own_block and writers[0].end < site.start
 
 
 def _is_quantity(graph: CodeGraph, node: Node) -> bool:
     text = graph.text(node).replace("_", "")
-    if node.role not in ("value", "argument", "operand") or places_things(graph, node):
+    if node.role not in ("value", "argument", "positional", "operand") or places_things(graph, node):
         return False
     return bool(re.fullmatch(r"-?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?", text)) and not (text.isdigit() and int(text) < 2)
 
 
-def _first_statement(graph: CodeGraph, constructor: Node) -> Node:
-    """Return the statement after which attributes may be set: `super().__init__()`, or the first one."""
-    inside = [
-        n
-        for s in graph.targets(constructor.slot, EdgeKind.CONTAINS)
-        if (n := graph.nodes[s]).kind is NodeKind.STATEMENT
-    ]
-    return next((n for n in inside if graph.text(n).startswith("super()")), inside[0])
+def _fields(graph: CodeGraph, config: str) -> list[Node]:
+    return [n for n in _statements(graph, graph.nodes[config]) if graph.targets(n.slot, EdgeKind.WRITES)]
+
+
+def _statements(graph: CodeGraph, unit: Node) -> list[Node]:
+    """Return the statements of a unit's own block, without its docstring."""
+    inside = [graph.nodes[slot] for slot in graph.targets(unit.slot, EdgeKind.CONTAINS)]
+    return [n for n in inside if n.kind is NodeKind.STATEMENT and not graph.text(n).startswith(('"', "'", 'r"'))]
