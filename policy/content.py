@@ -10,8 +10,7 @@ Rows are float32 with entries of order one.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import Counter
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ import numpy as np
 from graph.model import EdgeKind, NodeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,12 +32,13 @@ if TYPE_CHECKING:
 CODE_WIDTH = 32  # the dot product of two codes of length one has a standard deviation of 1 / sqrt(32)
 NUMBER_WIDTH = 3
 CHOICE_WIDTH = CODE_WIDTH + NUMBER_WIDTH
-SITE_WIDTH = 2 * len(NodeKind) + 3 * CODE_WIDTH + NUMBER_WIDTH + 2 * len(EdgeKind)
+SITE_WIDTH = 2 * len(NodeKind) + 2 * len(EdgeKind) + 4 * CODE_WIDTH + NUMBER_WIDTH
 EDIT_WIDTH = CODE_WIDTH + SITE_WIDTH + CHOICE_WIDTH
+MAGNITUDE = -2  # the column of an edit's row that holds the magnitude of the chosen numbers
 
 _SMALLEST = 1e-12  # what counts as zero
 _STRETCH = 4.0  # puts 2 at 0.8, 4 at 1.2, 1e-3 at -2.6
-_TO_EXTERNALS = frozenset({EdgeKind.CALLS, EdgeKind.INHERITS, EdgeKind.IMPORTS})
+_TO_EXTERNALS = (EdgeKind.CALLS, EdgeKind.INHERITS, EdgeKind.IMPORTS)
 
 
 def encode_word(word: str) -> Rows:
@@ -69,7 +69,7 @@ def encode_choice(choice: Iterable[tuple[str, Scalar]]) -> Rows:
 def encode_edits(graph: CodeGraph, edits: Sequence[Edit]) -> Rows:
     """Return one row per edit: (M, EDIT_WIDTH) = kind, site, choice. Each is encoded once, however many edits share it."""
     kinds = {kind: encode_word(kind) for kind in {edit.kind for edit in edits}}
-    sites = encode_sites(graph, {edit.site for edit in edits})
+    sites = {slot: encode_site(graph, slot) for slot in {edit.site for edit in edits}}
     choices = {choice: encode_choice(choice) for choice in {edit.choice for edit in edits}}
     rows = np.empty((len(edits), EDIT_WIDTH), np.float32)
     for row, edit in zip(rows, edits, strict=True):
@@ -79,61 +79,58 @@ def encode_edits(graph: CodeGraph, edits: Sequence[Edit]) -> Rows:
     return rows
 
 
-def encode_sites(graph: CodeGraph, slots: Iterable[str]) -> dict[str, Rows]:
-    """Return slot -> (SITE_WIDTH,): the node, how it is wired, what kinds surround it, and which external callables are near.
+def encode_site(graph: CodeGraph, slot: str) -> Rows:
+    """Return (SITE_WIDTH,): the node, how it is wired, what surrounds it, and what runs where the value that it sets is read.
 
     A slot that the graph does not hold gets zeros.
     """
-    around = {slot: _Surroundings() for slot in slots}
-    externals: defaultdict[str, list[str]] = defaultdict(list)
-    for edge in graph.edges:
-        if edge.kind in _TO_EXTERNALS and _kind_of(graph, edge.target) is NodeKind.EXTERNAL:
-            externals[edge.source].append(edge.target)
-        if edge.source in around:
-            around[edge.source].add(edge.kind, edge.target, outward=True)
-        if edge.target in around:
-            around[edge.target].add(edge.kind, edge.source, outward=False)
-    return {
-        slot: _encode_site(graph, graph.nodes[slot], found, externals)
-        if slot in graph.nodes
-        else np.zeros(SITE_WIDTH, np.float32)
-        for slot, found in around.items()
-    }
-
-
-@dataclass(slots=True)
-class _Surroundings:
-    """The edges at one site, while they are counted."""
-
-    wires: Counter[tuple[EdgeKind, bool]] = field(default_factory=Counter)
-    neighbours: list[str] = field(default_factory=list)
-
-    def add(self, kind: EdgeKind, neighbour: str, *, outward: bool) -> None:
-        self.wires[kind, outward] += 1
-        self.neighbours.append(neighbour)
-
-
-def _encode_site(graph: CodeGraph, node: Node, around: _Surroundings, externals: Mapping[str, Sequence[str]]) -> Rows:
-    kinds = Counter(_kind_of(graph, slot) for slot in around.neighbours)
-    meanings = [node.label] if node.kind is NodeKind.OPERATOR else externals.get(node.slot, ())
-    near = [path for slot in around.neighbours for path in externals.get(slot, ())]
+    node = graph.nodes.get(slot)
+    if node is None:
+        return np.zeros(SITE_WIDTH, np.float32)
+    wires = [neighbours for kind in EdgeKind for neighbours in (graph.targets(slot, kind), graph.sources(slot, kind))]
+    around = [neighbour for neighbours in wires for neighbour in neighbours]
+    kinds = Counter(graph.nodes[neighbour].kind for neighbour in around)
+    readers = sorted(set(_readers(graph, node)))
     return np.concatenate(
         [
             np.array([node.kind is kind for kind in NodeKind], np.float32),
             np.log1p(np.array([kinds[kind] for kind in NodeKind], np.float32)),
+            np.log1p(np.array([len(neighbours) for neighbours in wires], np.float32)),
             encode_word(node.role),
-            _mean_code(meanings),
-            _mean_code(near),
+            _mean_code(_meanings(graph, slot)),
+            _mean_code([word for neighbour in around for word in _meanings(graph, neighbour)]),
+            _mean_code([word for reader in readers for word in _meanings_inside(graph, reader)]),
             _encode_literal(graph, node),
-            np.log1p(np.array([around.wires[kind, way] for kind in EdgeKind for way in (True, False)], np.float32)),
         ]
     )
 
 
+def _meanings(graph: CodeGraph, slot: str) -> Sequence[str]:
+    """Return what is known of a node beyond the repository: an operator's name, the import paths of what it calls or inherits."""
+    node = graph.nodes[slot]
+    if node.kind is NodeKind.OPERATOR:
+        return [node.label]
+    targets = (target for kind in _TO_EXTERNALS for target in graph.targets(slot, kind))
+    return [target for target in targets if graph.nodes[target].kind is NodeKind.EXTERNAL]
+
+
+def _meanings_inside(graph: CodeGraph, slot: str) -> Iterator[str]:
+    yield from _meanings(graph, slot)
+    for child in graph.targets(slot, EdgeKind.CONTAINS):
+        yield from _meanings_inside(graph, child)
+
+
+def _readers(graph: CodeGraph, node: Node) -> Iterator[str]:
+    """Walk the statements that read what the node's statement binds."""
+    statement = graph.statement(node)
+    if statement is not None:
+        for bound in graph.targets(statement.slot, EdgeKind.WRITES):
+            yield from graph.sources(bound, EdgeKind.READS)
+
+
 def _encode_literal(graph: CodeGraph, node: Node) -> Rows:
-    text = graph.snapshot.files[node.path][node.start : node.end] if node.kind is NodeKind.LITERAL else b""
     try:
-        return encode_number(float(text))
+        return encode_number(float(graph.text(node) if node.kind is NodeKind.LITERAL else ""))
     except ValueError:  # no literal, or one without a magnitude: a string, True, False
         return np.zeros(NUMBER_WIDTH, np.float32)
 
@@ -143,8 +140,3 @@ def _mean_code(words: Sequence[str]) -> Rows:
     for word in words:
         total += encode_word(word)
     return total / np.float32(max(1, len(words)))
-
-
-def _kind_of(graph: CodeGraph, slot: str) -> NodeKind | None:
-    node = graph.nodes.get(slot)
-    return None if node is None else node.kind

@@ -66,8 +66,8 @@ def roll_out(network: EditNetwork, steps: Sequence[Step], successor: Observation
     """
     batch = collate([step.observation for step in steps])
     with torch.no_grad():
-        values = network(batch)[1]
-        last = torch.zeros(1) if successor is None else network(collate([successor]))[1]
+        values = network.decide(batch)[1]
+        last = torch.zeros(1) if successor is None else network.decide(collate([successor]))[1]
     rewards = torch.tensor([step.reward - centre for step in steps])
     advantages = estimate_advantages(rewards, torch.cat([values, last]), gamma=GAMMA, lam=LAMBDA)
     return Rollout(
@@ -109,7 +109,7 @@ def improve(network: EditNetwork, optimizer: Optimizer, rollout: Rollout) -> Non
     advantages = scale_advantages(rollout.advantages)
     first = None
     for _ in range(N_EPOCHS):
-        log_probs, values = network(rollout.batch)
+        log_probs, values = network.decide(rollout.batch)
         log_probs = renormalise(log_probs, rollout.blocked)
         picked = log_probs.gather(1, rollout.options[:, None])[:, 0]  # (T,)
         first = picked.detach() if first is None else first

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from policy.content import CHOICE_WIDTH, CODE_WIDTH, EDIT_WIDTH, NUMBER_WIDTH, SITE_WIDTH, encode_edits, encode_word
+from policy.content import (
+    CHOICE_WIDTH,
+    CODE_WIDTH,
+    EDIT_WIDTH,
+    MAGNITUDE,
+    NUMBER_WIDTH,
+    SITE_WIDTH,
+    encode_edits,
+    encode_word,
+)
 from policy.surrogate import Points, fit_surrogate
 from policy.tally import Tallies, Tally, identify
 
@@ -89,4 +98,4 @@ def squash(reward: float) -> float:
 
 def _as_points(rows: Rows) -> Points:
     tensor: Tensor = torch.from_numpy(rows).double()
-    return Points(tensor[:, :-CHOICE_WIDTH], tensor[:, -CHOICE_WIDTH:])
+    return Points(tensor[:, :-CHOICE_WIDTH], tensor[:, -CHOICE_WIDTH:], tensor[:, MAGNITUDE] / _NUMBER_WEIGHT)

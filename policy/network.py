@@ -109,7 +109,7 @@ class EditNetwork(nn.Module):  # type: ignore[misc]  # torch is read as Any (pyp
             ),
             add_pooling_layer=False,
         )
-        self.encoder.embeddings.word_embeddings = nn.Identity()  # our tokens are no words: they are embedded above
+        self.encoder.set_input_embeddings(nn.Identity())  # our tokens are no words: they are embedded above
         self.kind_head = _quiet(nn.Linear(WIDTH, 1))
         self.query = _quiet(nn.Linear(WIDTH, WIDTH))
         self.key = nn.Linear(WIDTH, WIDTH)
@@ -117,7 +117,7 @@ class EditNetwork(nn.Module):  # type: ignore[misc]  # torch is read as Any (pyp
         self.value_head = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), _quiet(nn.Linear(WIDTH, 1)))
         self.trust = nn.Parameter(torch.tensor(math.log(math.e - 1)))  # in the surrogate; its softplus is 1 at first
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def decide(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return log-probabilities (B, M), IMPOSSIBLE where padded, and values (B,)."""
         heads, values = self.heads(batch)
         logits = (heads.kind + heads.site + heads.choice) / self.temperature + batch.log_prior

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from policy.protocol import Scene, Tried
 
 TEMPERATURE = 0.5
-LEARNING_RATE = 3e-4
+LEARNING_RATE = 1e-4
 WINDOW = 32  # trials that an update learns from
 
 
@@ -102,7 +102,7 @@ class PpoPolicy:
 
     def _log_probs(self, observation: Observation) -> Tensor:
         with torch.no_grad():
-            return self._network(collate([observation]))[0][0]  # (M,)
+            return self._network.decide(collate([observation]))[0][0]  # (M,)
 
     def _steps(self, observation: Observation, trials: Sequence[Tried]) -> list[Step]:
         rows = {edit: row for row, edit in enumerate(observation.edits)}

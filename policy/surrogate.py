@@ -1,8 +1,9 @@
 """An exact Gaussian process over edits: what the trials so far say about the edits not tried yet.
 
 It predicts the reward of an edit on the incumbent from the rewards of edits that resemble it in where they are and in what they
-choose. After a dozen trials it already knows more than a policy gradient can, so its belief is an input of the network and its log
-expected improvement a term of every logit. All is float64: near-equal edits make badly conditioned matrices.
+choose; and where a number grew to a loss, it expects a gain from shrinking it. After a dozen trials it already knows more than a
+policy gradient can, so its belief is an input of the network and its log expected improvement a term of every logit.
+All is float64: near-equal edits make badly conditioned matrices.
 
 Source: Rasmussen and Williams 2006, algorithm 2.1 (prediction) and eq. 5.8 (marginal likelihood).
 Not covered: gradients through the hyper-parameters; every fit takes the likeliest of a small grid.
@@ -25,19 +26,21 @@ _N_SELECTING = 128  # the newest ones that choose the hyper-parameters
 _PLACE_LENGTHS = (0.5, 1.0, 2.0, 4.0)  # squared distance at which the correlation of two edits has fallen to 1/e
 _CHOICE_LENGTHS = (0.5, 2.0)
 _NOISES = (0.1, 0.4, 1.0)  # variance, in units of the variance of the rewards
+_SLOPE = 0.5  # share of the linear response to a number's magnitude, against 1 for everything else about a choice
 _WORST_REWARD = -1.0  # how bad a bad edit was does not matter: a crash must not set the scale of the good ones
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """N edits, each with a vector for where it is and one for what it chooses; float64."""
+    """N edits as the surrogate compares them; float64."""
 
-    places: Tensor  # (N, P)
-    choices: Tensor  # (N, C)
+    places: Tensor  # (N, P) where they are
+    choices: Tensor  # (N, C) what they choose
+    magnitudes: Tensor  # (N,) of the numbers that they choose, signed: above and below one; 0 where there is none
 
     def newest(self, n: int) -> Points:
         """Return the last n points."""
-        return Points(self.places[-n:], self.choices[-n:])
+        return Points(self.places[-n:], self.choices[-n:], self.magnitudes[-n:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Surrogate:
     """A fitted process: a value."""
 
     points: Points  # N edits that were tried
-    lengths: tuple[float, float]  # of places and of choices
+    lengths: tuple[Tensor, Tensor]  # of places and of choices, scalars
     cholesky: Tensor  # (N, N), lower, of the kernel matrix with noise
     weights: Tensor  # (N,) the inverse of the kernel matrix times the standardised rewards
     centre: float
@@ -62,9 +65,7 @@ class Surrogate:
 
     def predict(self, points: Points) -> Belief:
         """Return the belief about M edits."""
-        places = _squared_distances(points.places, self.points.places)
-        choices = _squared_distances(points.choices, self.points.choices)
-        kernel = torch.exp(-places / self.lengths[0] - choices / self.lengths[1])  # (M, N)
+        kernel = _correlate(points, self.points, *self.lengths)  # (M, N)
         explained = torch.linalg.solve_triangular(self.cholesky, kernel.T, upper=False).square().sum(0)  # (M,)
         mean = self.centre + self.scale * (kernel @ self.weights)
         deviation = self.scale * (1.0 - explained).clamp(min=1e-6).sqrt()
@@ -82,7 +83,7 @@ def fit_surrogate(points: Points, rewards: Tensor) -> Surrogate:
     likelihoods, _, _ = _factorise(points.newest(_N_SELECTING), targets[-_N_SELECTING:], grid)
     best = grid[likelihoods.argmax()]
     _, cholesky, weights = _factorise(points, targets, best[None])
-    return Surrogate(points, (float(best[0]), float(best[1])), cholesky[0], weights[0], centre, scale)
+    return Surrogate(points, (best[0], best[1]), cholesky[0], weights[0], centre, scale)
 
 
 def log_expected_improvement(mean: Tensor, deviation: Tensor) -> Tensor:
@@ -98,14 +99,21 @@ def log_expected_improvement(mean: Tensor, deviation: Tensor) -> Tensor:
 
 def _factorise(points: Points, targets: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return log-likelihoods (G,), Cholesky factors (G, N, N) and weights (G, N) for each (lengths, noise) of the grid (G, 3)."""
-    places = _squared_distances(points.places, points.places)
-    choices = _squared_distances(points.choices, points.choices)
     place, choice, noise = grid.T[:, :, None, None]  # (G, 1, 1) each
-    kernels = torch.exp(-places / place - choices / choice) + noise * torch.eye(len(targets), dtype=torch.float64)
+    kernels = _correlate(points, points, place, choice) + noise * torch.eye(len(targets), dtype=torch.float64)
     factors = torch.linalg.cholesky(kernels)
     weights = torch.cholesky_solve(targets.expand(len(grid), -1)[..., None], factors)[..., 0]
     likelihoods = -(weights @ targets) / 2 - factors.diagonal(dim1=1, dim2=2).log().sum(1)
     return likelihoods, factors, weights
+
+
+def _correlate(left: Points, right: Points, place: Tensor, choice: Tensor) -> Tensor:
+    """Return the correlations (M, N) of two sets of edits, or (G, M, N) for lengths (G, 1, 1); 1 for an edit with itself."""
+    near = torch.exp(-_squared_distances(left.places, right.places) / place)
+    alike = torch.exp(-_squared_distances(left.choices, right.choices) / choice)
+    slope = _SLOPE * left.magnitudes[:, None] * right.magnitudes
+    sizes = [(1 + _SLOPE * points.magnitudes.square()).sqrt() for points in (left, right)]
+    return near * (alike + slope) / (sizes[0][:, None] * sizes[1])
 
 
 def _squared_distances(left: Tensor, right: Tensor) -> Tensor:
