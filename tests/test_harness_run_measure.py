@@ -153,7 +153,7 @@ def runner(target: Target) -> Iterator[Runner]:
 
 @pytest.fixture(scope="module")
 def strict_runner(target: Target) -> Iterator[Runner]:
-    limits = target.limits.model_copy(update={"wall_s": 3.0, "cpu_s": 1.0, "memory_mb": 300})
+    limits = target.limits.model_copy(update={"wall_s": 6.0, "cpu_s": 0.6, "memory_mb": 300})
     with Runner(target.model_copy(update={"limits": limits})) as runner:
         yield runner
 
@@ -455,9 +455,9 @@ HOARD_SHARED_MEMORY = (
 @pytest.mark.parametrize(
     ("lines", "status", "said"),
     [
-        (("import time; time.sleep(60)",), Status.TIMEOUT, "longer than 3 s"),
-        ((IGNORE_SIGTERM, "import time; time.sleep(60)"), Status.TIMEOUT, "longer than 3 s"),
-        (("while True: pass",), Status.TIMEOUT, "more than 1 s of CPU time"),
+        (("import time; time.sleep(60)",), Status.TIMEOUT, "longer than 6 s"),
+        ((IGNORE_SIGTERM, "import time; time.sleep(60)"), Status.TIMEOUT, "longer than 6 s"),
+        (("while True: pass",), Status.TIMEOUT, "more than 0.6 s of CPU time"),
         (("hoard = [bytearray(1 << 20) for _ in range(400)]",), Status.OOM, "MemoryError"),
         (HOARD_SHARED_MEMORY, Status.OOM, "more than 300 MB"),
         (
@@ -487,7 +487,7 @@ def test_trial_past_a_limit_is_stopped(
     outcome = strict_runner.run(edited, seed=1)
     assert outcome.status is status, outcome
     assert said in outcome.detail
-    assert outcome.wall_s < 10
+    assert outcome.wall_s < 15
 
 
 def test_flood_of_output_is_stopped_and_does_not_fill_the_controller(runner: Runner, snapshot: Snapshot) -> None:
@@ -562,7 +562,7 @@ def test_runner_that_is_closed_ends_the_runs_under_way(target: Target, snapshot:
             assert wait_for(lambda: any(runner._scratch.glob("*/work/up")))
             closed_at = time.monotonic()
         assert run.result().status is Status.INFRA_ERROR
-    assert time.monotonic() - closed_at < 10  # of the 20 that a trial may take
+    assert time.monotonic() - closed_at < 18  # of the 20 that a trial may take
 
 
 def test_scratch_is_gone_when_the_runner_is(target: Target, snapshot: Snapshot) -> None:
