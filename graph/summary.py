@@ -26,7 +26,7 @@ def summarize(graph: CodeGraph) -> Iterator[str]:
     yield f"calls    {resolved:,} of {len(calls):,} resolved" + (f" ({resolved / len(calls):.0%})" if calls else "")
     unresolved = Counter(edge.target.removeprefix("?") for edge in graph.edges if edge.kind is EdgeKind.UNRESOLVED)
     if unresolved:
-        yield f"         most often not: {', '.join(name for name, _ in unresolved.most_common(5))}"
+        yield f"         most often not: {', '.join(name for name, _ in unresolved.most_common(6) if name)}"
     yield from (f"error    {file.error}" for file in graph.files.values() if file.error)
 
 

@@ -18,7 +18,7 @@ from graph.complexity import Complexity, complexity
 from graph.features import canonical_digest
 from graph.snapshot import Snapshot
 from harness.ledger import Proposal
-from harness.lines import baseline_line, noise_line, trial_line
+from harness.lines import baseline_line, noise_line, printed, trial_line
 from harness.reward import Archive, reward_of
 from harness.sources import read_target
 from harness.values import Outcome, Status, TrialError
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from harness.values import Trial
     from policy.protocol import Policy
     from targets.manifest import Target
+
+
+INTERRUPTED = "interrupted; the same command goes on"
 
 
 @dataclass
@@ -81,7 +84,7 @@ class Campaign:
             program = self._recover(program, policy)
             reason = self._search(program, runner, policy)
         except KeyboardInterrupt:
-            reason = "interrupted; the same command goes on"
+            reason = INTERRUPTED
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)  # what still runs ends with the runner
         self._ledger.stop(reason)
@@ -102,14 +105,15 @@ class Campaign:
             self._ledger.add_baseline(index, _carried_out(outcome))
             self._announce(baseline_line(index, self._settings, outcome))
             if not outcome.ok:
-                log = f"\n{outcome.log_tail.rstrip()}" if outcome.log_tail.strip() else ""
-                raise TrialError(
-                    f"baseline: {outcome.status} with seed {outcome.seed}: {outcome.detail}; repair the target first{log}"
-                )
+                said = f"baseline: {outcome.status} with seed {outcome.seed}: {outcome.detail}"
+                self._ledger.stop(said)
+                raise TrialError(f"{said}; repair the target first{printed(outcome)}")
         self._noise = noise_of(self._ledger.record.baseline)
         self._archive.add(self._mutable(self._root))
         self._store.mark_best(commit)
         self._announce(noise_line(self._settings, self._noise))
+        if self._ledger.record.trials:
+            self._announce(f"resuming after {len(self._ledger.record.trials)} of {self._settings.n_trials} trials")
         return self._program(self._root, commit, incumbent_of(self._ledger.record.baseline))
 
     # --- search ------------------------------------------------------------------------------------------------------------------

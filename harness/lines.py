@@ -17,6 +17,11 @@ def outcome_line(metric: str, outcome: Outcome) -> str:
     return f"{measured}  seed {outcome.seed}  {outcome.wall_s:.1f} s  {outcome.isolation}"
 
 
+def printed(outcome: Outcome) -> str:
+    """Return the end of what a run printed, on lines of its own; empty when it printed nothing."""
+    return f"\n{outcome.log_tail.rstrip()}" if outcome.log_tail.strip() else ""
+
+
 def baseline_line(index: int, settings: Settings, outcome: Outcome) -> str:
     """Say what one replicate of the unedited target measured."""
     return f"baseline {index + 1}/{settings.replicates}  {outcome_line(settings.metric, outcome)}"
@@ -24,16 +29,20 @@ def baseline_line(index: int, settings: Settings, outcome: Outcome) -> str:
 
 def noise_line(settings: Settings, noise: Noise) -> str:
     """Say what the replicates say together."""
+    if noise.floored:
+        same = f"baseline  {settings.metric} {noise.mean:.5g} on all {noise.n} seeds"
+        return f"{same}: no noise is known; does the training read CODEGRAFT_SEED?"
     return f"baseline  {settings.metric} {noise.mean:.5g} +- {noise.sd:.2g} (n {noise.n}); a keep needs z {noise.margin:.2f}"
 
 
 def trial_line(trial: Trial, settings: Settings, noise: Noise) -> str:
-    """Say what became of a trial: the change is in the metric's own unit and direction, the sd counts better as positive."""
+    """Say what became of a trial: the change against the incumbent in the metric's own direction, sd and z positive when better."""
     head = f"trial {trial.number}  {trial.verdict.decision if trial.ok else trial.status}"
     if not trial.ok or math.isnan(trial.verdict.gain):
         return f"{head}  {_address(trial)}"
     change = trial.verdict.gain if settings.direction == "maximize" else -trial.verdict.gain
-    measured = f"{settings.metric} {trial.metric:.5g} ({change:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd)"
+    z = f", z {trial.verdict.z:.1f}" if len(trial.outcomes) > 1 else ""
+    measured = f"{settings.metric} {trial.metric:.5g} ({change + 0.0:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd{z})"
     return f"{head}  {measured}  {_address(trial)}"
 
 

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 Launch = Literal["zygote", "exec"]
 
+_UNASKED = (
+    "the training never asked for its budget; ask before every step, as class Budget in targets/bytelm/prepare.py does"
+)
 CLAIM_MARGIN = 0.01  # of the metric: how much better than measured a printed value may be, for rounding
 _EXTRA_S = 5.0  # of a scorer over its predictors: a predictor that hangs reaches its own limit first, and is named
 _PASSED_ENV = ("PATH", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
@@ -116,6 +119,8 @@ class Runner:
                     return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=_changed(changed))
                 if not outcome.ok:
                     return outcome
+                if not outcome.steps:
+                    return replace(outcome, status=Status.FAILED, detail=_UNASKED)
                 checkpoint, fault = space.harvest(self._target.checkpoint, max_bytes=self._bounds.memory_bytes)
                 if fault:
                     return replace(outcome, status=Status.INVALID_METRIC, detail=fault)
@@ -215,7 +220,7 @@ def false_claim(log: str, target: Target, measured: float) -> str:
 
     No trial sees the held-out data, so such a line is made up, and what made it up has no honest metric either.
     """
-    pattern = rf"(?<![\w.]){re.escape(target.metric)}[\"']?\s*[:=]\s*({_NUMBER})"
+    pattern = rf"(?<![\w.]){re.escape(target.metric)}[\"']?\s*[:=\s]\s*({_NUMBER})"
     for claim in re.finditer(pattern, log, re.IGNORECASE):
         if target.sign * (float(claim[1]) - measured) > CLAIM_MARGIN * abs(measured):
             return f"stdout claims {target.metric} {float(claim[1]):g}, the scorer measured {measured:g}"

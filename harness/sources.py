@@ -50,7 +50,10 @@ def open_target(name: str) -> Target:
 
     Raises: TargetError: there is no such folder, no manifest in it, or it is wrong.
     """
-    return load_target(find_folder(name))
+    folder = find_folder(name)
+    if not (folder / MANIFEST).is_file():
+        raise TargetError(f"{folder}: has no {MANIFEST}; write one, see targets/bytelm for an example")
+    return load_target(folder)
 
 
 def read_target(target: Target) -> Snapshot:

@@ -60,12 +60,14 @@ def standing_lines(record: Record) -> Iterator[str]:
 
 def _best_line(record: Record) -> str:
     best = _best(record)
+    if not all(outcome.ok for outcome in record.baseline):
+        return "nothing: the baseline failed"
     if best is None:
         return "the baseline: no edit is proven better"
     change = best.gain * _sign(record)
     percent = "" if math.isnan(best.percent) else f", {math.copysign(best.percent, change):+.1f} %"
-    figures = f"{record.settings.metric} {best.metric:.5g} ({change:+.3g}{percent}, {best.in_sd:.1f} sd)"
-    return f"{figures} on fresh seeds, trial {best.trial.number}: {best.trial.edit.uri}"
+    figures = f"{record.settings.metric} {best.metric:.5g} against {best.baseline:.5g} ({change:+.3g}{percent}, {best.in_sd:.1f} sd)"
+    return f"{figures} on the same fresh seeds, trial {best.trial.number}: {best.trial.edit.uri.partition('#')[0]}"
 
 
 def _best(record: Record) -> Best | None:

@@ -53,6 +53,11 @@ class Noise:
     n: int  # replicates
 
     @property
+    def floored(self) -> bool:
+        """Whether the replicates agree to the last digits: then nothing is known about the noise."""
+        return self.sd <= max(SD_FLOOR * abs(self.mean), _SD_LEAST)
+
+    @property
     def margin(self) -> float:
         """The z that a keep needs; above 30 degrees of freedom the value for 30, which is 3 % too strict at most."""
         return _T95[min(self.n - 1, len(_T95)) - 1]

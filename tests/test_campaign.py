@@ -179,7 +179,27 @@ def test_a_failing_baseline_stops_the_campaign_with_what_it_printed(tmp_path):
     assert not read_record(tmp_path / "c").trials
     again = search(tmp_path / "c", target=folder)
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    status = codegraft("status", tmp_path / "c").stdout
+    assert "nothing: the baseline failed" in status
+    assert "baseline: failed with seed 3" in status
     assert "name another --out folder" in again.stderr
+
+
+def test_a_training_that_never_asks_for_its_budget_has_no_metric(tmp_path):
+    folder = toy_with(
+        tmp_path, "train.py", "while (progress := budget.progress()) < 1.0:", "for progress in [0.5] * 600:"
+    )
+    train = folder / "train.py"
+    train.write_text(train.read_text().replace("        budget.spend()\n", ""))
+    done = codegraft("run", folder)
+    assert done.returncode == 1
+    assert "never asked for its budget" in done.stderr
+
+
+def test_a_training_that_ignores_its_seed_is_named(tmp_path):
+    folder = toy_with(tmp_path, "train.py", "trial_seed()", "7")
+    done = search(tmp_path / "c", target=folder, trials=1)
+    assert "on all 3 seeds: no noise is known; does the training read CODEGRAFT_SEED?" in done.stdout
 
 
 def test_sources_that_changed_under_a_campaign_are_refused(tmp_path):
@@ -197,7 +217,7 @@ def test_other_options_for_the_same_folder_are_refused_in_one_line(finished):
     done = codegraft("search", "toy", "--policy", "ppo", "--trials", 9, "--seed", 3, "--out", out)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "n_trials 8, not 9" in done.stderr
+    assert "trials 8, not 9" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -208,7 +228,7 @@ def test_other_options_for_the_same_folder_are_refused_in_one_line(finished):
         (["search", "toy", "--out", "{tmp}/c", "--policy", "dqn"], "policy 'dqn': is not known; write one of"),
         (["search", "toy", "--out", "{tmp}/c", "--policy", "local", "--checkpoint", "{tmp}/p"], "local has no weights"),
         (["search", "nowhere", "--out", "{tmp}/c"], "nowhere: is no folder"),
-        (["search", "{tmp}", "--out", "{tmp}/c"], "codegraft.toml: does not exist"),
+        (["search", "{tmp}", "--out", "{tmp}/c"], "has no codegraft.toml; write one"),
         (["apply", "toy", "scale@nothing"], "is no edit kind"),
         (["apply", "toy", "scale-literal@config:Config/literal.nothing?by=2.0"], "is not in the sources"),
         (["apply", "toy", "no edit at all"], "is no edit"),

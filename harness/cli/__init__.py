@@ -49,6 +49,9 @@ def main() -> None:
     """Run the command line; an error is one line, `codegraft: what is wrong; what to do`."""
     try:
         code = commands.main(prog_name="codegraft", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and error.ctx else "codegraft: "
         click.echo(where + error.format_message(), err=True)

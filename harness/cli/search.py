@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from graph.build import build_graph
-from harness.campaign import Campaign
+from harness.campaign import INTERRUPTED, Campaign
 from harness.cli.errors import one_line_errors
 from harness.ledger import LEDGER_FILE, Ledger, Settings
-from harness.lines import outcome_line
+from harness.lines import outcome_line, printed
 from harness.measure import Runner
 from harness.objects import ObjectStore
 from harness.sources import open_sources, open_target, read_target
@@ -53,7 +53,8 @@ def run(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: bo
         else outcome_line(sources.target.metric, outcome)
     )
     if not outcome.ok:
-        raise TrialError(f"{sources.target.name}: {outcome.status}: {outcome.detail}")
+        log = "" if as_json else printed(outcome)
+        raise TrialError(f"{sources.target.name}: {outcome.status}: {outcome.detail}{log}")
 
 
 @click.command()
@@ -105,6 +106,8 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     for line in standing_lines(record):
         click.echo(line)
     click.echo(f"report    codegraft report {out}")
+    if record.stop_reason == INTERRUPTED:
+        raise click.Abort
 
 
 def _start_policy(name: str, seed: int, checkpoint: Path | None) -> Policy:
@@ -130,6 +133,6 @@ def _open_ledger(folder: Path, settings: Settings) -> Ledger:
                     f"{settings.target}: its sources have changed since this campaign began; name another --out"
                 )
             raise TargetError(
-                f"{folder}: its campaign has {name} {value}, not {wanted[name]}; give the same options, or another --out"
+                f"{folder}: its campaign has {name.removeprefix('n_')} {value}, not {wanted[name]}; give the same options, or another --out"
             )
     return ledger
