@@ -1,0 +1,3 @@
+def run(args):
+    print(args.n_embd)
+    return open(args.data)

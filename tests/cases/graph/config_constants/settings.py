@@ -1,0 +1,2 @@
+WIDTH = 64
+DEPTH = 2

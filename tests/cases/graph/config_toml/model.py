@@ -1,0 +1,3 @@
+def build(settings):
+    depth = settings["depth"]
+    return depth

@@ -1,0 +1,7 @@
+from dataclasses import dataclass
+
+
+@dataclass
+class Config:
+    vocab_size: int = 16
+    n_embd: int = 8

@@ -1,0 +1,2 @@
+def hinge(value):
+    return max(0, 1 - value)

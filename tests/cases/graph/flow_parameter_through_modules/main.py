@@ -1,0 +1,4 @@
+from engine import fit
+from losses import hinge
+
+fit(hinge, metric=lambda value: value)

@@ -1,0 +1,5 @@
+from build import outer
+
+outer()()
+made = outer()
+made()

@@ -1,0 +1,6 @@
+def add():
+    return 1
+
+
+def mul():
+    return 2

@@ -1,0 +1,2 @@
+def accuracy():
+    return 1

@@ -1,0 +1,5 @@
+from registry import OPTIMIZERS
+import optimizers
+
+for name in ("adam", "sgd"):
+    OPTIMIZERS[name]()

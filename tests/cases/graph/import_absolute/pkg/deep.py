@@ -1,0 +1,2 @@
+def down():
+    return 2

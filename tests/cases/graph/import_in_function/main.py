@@ -1,0 +1,9 @@
+def load():
+    from heavy import build
+    import heavy
+
+    build()
+    return heavy.close()
+
+
+load()

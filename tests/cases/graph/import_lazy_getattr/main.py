@@ -1,0 +1,4 @@
+import engine
+
+engine.start()
+engine.model()

@@ -1,0 +1,5 @@
+import json
+from pkg import logging
+
+json.dumps({})
+logging.setup()

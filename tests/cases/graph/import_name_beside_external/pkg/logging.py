@@ -1,0 +1,7 @@
+import json
+import logging
+
+
+def setup():
+    logging.getLogger("run")
+    return json.dumps({})

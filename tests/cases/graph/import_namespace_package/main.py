@@ -1,0 +1,5 @@
+from plugins.sound import play
+import plugins.image
+
+play()
+plugins.image.show()

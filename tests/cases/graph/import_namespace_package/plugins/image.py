@@ -1,0 +1,5 @@
+from . import sound
+
+
+def show():
+    return sound.play()

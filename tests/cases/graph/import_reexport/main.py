@@ -1,0 +1,4 @@
+from model import GPT, attention_scale
+
+GPT().forward()
+attention_scale()

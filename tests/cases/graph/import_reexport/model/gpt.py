@@ -1,0 +1,6 @@
+from .parts import scale
+
+
+class GPT:
+    def forward(self):
+        return scale()

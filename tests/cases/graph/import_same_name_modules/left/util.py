@@ -1,0 +1,6 @@
+def name():
+    return local()
+
+
+def local():
+    return "left"

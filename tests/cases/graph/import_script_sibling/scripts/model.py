@@ -1,0 +1,3 @@
+class GPT:
+    def __init__(self):
+        self.depth = 2

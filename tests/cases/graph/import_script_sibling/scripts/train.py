@@ -1,0 +1,5 @@
+from model import GPT
+import data
+
+GPT()
+data.batch()

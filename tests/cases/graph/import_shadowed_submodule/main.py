@@ -1,0 +1,5 @@
+import pkg
+from pkg import scan
+
+scan()
+pkg.scan()

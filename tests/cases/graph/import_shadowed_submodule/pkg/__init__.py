@@ -1,0 +1,1 @@
+from pkg.scan import scan

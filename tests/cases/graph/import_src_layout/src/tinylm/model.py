@@ -1,0 +1,7 @@
+from tinylm.vocab import size
+import tinylm.vocab
+
+
+def build():
+    tinylm.vocab.size()
+    return size()

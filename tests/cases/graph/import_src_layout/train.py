@@ -1,0 +1,3 @@
+from tinylm.model import build
+
+build()

@@ -1,0 +1,8 @@
+from ops import *
+
+mul()
+_carry()
+
+
+def late():
+    return add()

@@ -1,0 +1,8 @@
+def _carry():
+    return "ours"
+
+
+from ops import *
+
+_carry()
+add()

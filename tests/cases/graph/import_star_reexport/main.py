@@ -1,0 +1,4 @@
+import layers
+
+layers.norm()
+layers.attend()

@@ -1,0 +1,6 @@
+try:
+    from fast_kernels import scan
+except ImportError:
+    from slow import scan
+
+scan([1])

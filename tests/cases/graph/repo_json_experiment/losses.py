@@ -1,0 +1,2 @@
+def squared(left, right):
+    return (left - right) ** 2

@@ -1,0 +1,6 @@
+def go():
+    return 1
+
+
+def stop():
+    return 2

@@ -1,0 +1,6 @@
+def work():
+    return helper()
+
+
+def helper():
+    return 1

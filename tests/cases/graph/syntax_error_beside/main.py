@@ -1,0 +1,5 @@
+import broken
+from good import work
+
+work()
+broken.run()
