@@ -1,88 +1,97 @@
-"""Build the code graph of a snapshot, reusing every file that did not change."""
+"""Build the code graph of a snapshot; after an edit, from what the edit changed."""
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graph.code_graph import CodeGraph
-from graph.model import Edge, EdgeKind, Node, NodeKind
-from graph.resolve import Resolver, Tag, chain
-from graph.syntax import BindingKind, FileSyntax, Use
+from graph.code_graph import CodeGraph, FileEdges
+from graph.documents import is_document, read_document
+from graph.relate import Relations, structure
+from graph.resolve import Resolver
+from graph.snapshot import Snapshot, read_sources
 from graph.walk import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
 
-    from graph.snapshot import Snapshot
-
-_DEFINED = (NodeKind.CLASS, NodeKind.FUNCTION, NodeKind.PARAMETER, NodeKind.ATTRIBUTE, NodeKind.VARIABLE)
+    from graph.syntax import FileSyntax
 
 
-def build_graph(snapshot: Snapshot, *, previous: CodeGraph | None = None) -> CodeGraph:
-    """Parse every Python file of a snapshot, frozen ones included, into one graph.
+def build_graph(sources: Snapshot | Path | str, *, previous: CodeGraph | None = None) -> CodeGraph:
+    """Parse every Python file of a snapshot, frozen ones included, or of a folder, into one graph.
 
-    With `previous`, files whose bytes are equal are not parsed again; the result is the same.
+    With `previous` only what differs is parsed and linked again; the result is the same.
     """
-    files = {path: _read(path, data, previous) for path, data in sorted(snapshot.files.items()) if path.endswith(".py")}
-    resolver = Resolver(files)
-    nodes = {node.slot: node for file in files.values() for node in file.nodes}
-    edges = dict.fromkeys(edge for file in files.values() for edge in _file_edges(file, resolver))
-    for edge in edges:
-        if edge.target not in nodes:
-            nodes[edge.target] = Node(edge.target, NodeKind.EXTERNAL, "", 0, 0, "", edge.target.rpartition(".")[2])
-    return CodeGraph(snapshot, nodes, tuple(edges), files, resolver)
+    with _without_collection():
+        return _build(sources, previous)
 
 
-def _read(path: str, data: bytes, previous: CodeGraph | None) -> FileSyntax:
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Hold the cyclic collector back: hundreds of thousands of small values are made and none of them is a cycle that can go."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _build(sources: Snapshot | Path | str, previous: CodeGraph | None) -> CodeGraph:
+    snapshot = sources if isinstance(sources, Snapshot) else read_sources(Path(sources))
+    wanted = (item for item in sorted(snapshot.files.items()) if item[0].endswith(".py") or is_document(*item))
+    files = {path: _read(path, data, previous, shadowed=_package_of(path) in snapshot.files) for path, data in wanted}
+    resolver = previous.resolver if previous is not None else Resolver()
+    if previous is not None:
+        resolver.move_to({path: file.facts for path, file in previous.files.items()})
+    cells, differing = resolver.move_to({path: file.facts for path, file in files.items()})
+    moved = {*differing, *cells, *_changed_scopes(files, previous)}
+    relations = Relations(resolver, files)
+    known = previous.relations if previous is not None else {}
+    edges = {}
+    for path, file in files.items():
+        old = known.get(path)
+        if old is None or not old.consulted.isdisjoint(moved) or not _same_meaning(file, old.file):
+            found, consulted = relations.of_file(file)
+            fixed = old.fixed if old is not None and old.file is file else structure(file)
+            old = FileEdges(file, fixed, found, consulted)
+        edges[path] = old if old.file is file else replace(old, file=file)
+    return CodeGraph(snapshot, files, edges, resolver)
+
+
+def _changed_scopes(files: Mapping[str, FileSyntax], previous: CodeGraph | None) -> Iterator[str]:
+    """Walk the scopes in which nodes come or go: an edge of another file may lead to one."""
+    for path, old in previous.files.items() if previous is not None else ():
+        new = files.get(path)
+        if new is not old:
+            known = new.by_slot if new is not None else {}
+            for slot in known.keys() ^ old.by_slot.keys():
+                yield (known.get(slot) or old.by_slot[slot]).scope
+
+
+def _same_meaning(new: FileSyntax, old: FileSyntax) -> bool:
+    """Whether two versions of a file differ in positions and in values alone, so that their edges are the same."""
+    return new is old or (
+        [*new.parents.items()] == [*old.parents.items()] and [*new.by_slot] == [*old.by_slot] and new.facts.same_edges(old.facts)
+        and all(scope.binds_as(old.scopes.get(slot)) for slot, scope in new.scopes.items())
+    )  # fmt: skip
+
+
+def _package_of(path: str) -> str:
+    """Return the file that is imported in the place of a module when both are there."""
+    return f"{path.removesuffix('.py')}/__init__.py"
+
+
+def _read(path: str, data: bytes, previous: CodeGraph | None, *, shadowed: bool) -> FileSyntax:
     known = previous.files.get(path) if previous is not None else None
-    return known if known is not None and known.data == data else read_file(path, data)
-
-
-def _file_edges(file: FileSyntax, resolver: Resolver) -> Iterator[Edge]:
-    for child, parent in file.parents.items():
-        yield Edge(parent, child, EdgeKind.CONTAINS)
-    for node in file.nodes:
-        if node.kind in _DEFINED:
-            yield Edge(node.scope, node.slot, EdgeKind.DEFINES)
-    for scope in file.scopes.values():
-        if scope.kind is NodeKind.CLASS:
-            yield from _inherits(scope.slot, resolver)
-        for binding in (b for bindings in scope.bindings.values() for b in bindings if b.kind is BindingKind.IMPORT):
-            yield from _resolved(binding.slot, resolver.imported(binding), EdgeKind.IMPORTS, f"?{binding.target}")
-    for call in file.calls:
-        yield from _calls(call, resolver)
-    for use in file.uses:
-        yield from _uses(use, resolver)
-
-
-def _inherits(slot: str, resolver: Resolver) -> Iterator[Edge]:
-    for value in sorted(resolver.bases(slot)):
-        yield Edge(slot, value.name, EdgeKind.INHERITS)
-
-
-def _calls(call: Use, resolver: Resolver) -> Iterator[Edge]:
-    function = call.syntax.child_by_field_name("function")
-    if function is None:
-        return
-    callees = (value.name for value in resolver.callees(function, call.scope))
-    yield from _resolved(call.owner, callees, EdgeKind.CALLS, f"?{chain(function)}")
-
-
-def _resolved(source: str, targets: Iterable[str], kind: EdgeKind, unresolved: str) -> Iterator[Edge]:
-    found = sorted(targets)
-    for target in found:
-        yield Edge(source, target, kind)
-    if not found:
-        yield Edge(source, unresolved, EdgeKind.UNRESOLVED)
-
-
-def _uses(use: Use, resolver: Resolver) -> Iterator[Edge]:
-    kind = EdgeKind.WRITES if use.writes else EdgeKind.READS
-    if use.syntax.type == "identifier":
-        bindings = resolver.lookup((use.syntax.text or b"").decode(), use.scope)
-    else:
-        base, name = use.syntax.child_by_field_name("object"), use.syntax.child_by_field_name("attribute")
-        owners = sorted(v.name for v in resolver.infer(base, use.scope) if v.tag is Tag.INSTANCE) if base else []
-        bindings = tuple(b for o in owners for b in resolver.attribute(o, (name.text or b"").decode() if name else ""))
-    for slot in dict.fromkeys(binding.slot for binding in bindings):
-        yield Edge(use.owner, slot, kind)
+    module = path.replace("/", ".") if shadowed else ""
+    if known is not None and (known.module == module) != shadowed:  # it was the module of that name, or is now
+        known = None
+    if known is not None and known.data == data:
+        return known
+    return read_file(path, data, previous=known, module=module) if path.endswith(".py") else read_document(path, data)

@@ -83,7 +83,8 @@ class Rule(StrEnum):
     PROPERTY = "property"  # an attribute access runs a getter or setter
     DECORATOR = "decorator"  # decorating runs the decorator
     PARTIAL = "partial"  # functools.partial holds it
-    CALLBACK = "callback"  # it was given to library code, which runs it
+    HANDED = "handed"  # it was given to a function that is known to run it: map, sorted, Thread, DataLoader
+    CALLBACK = "callback"  # it was given to library code, which may run it
     OVERRIDE = "override"  # the method that a subclass puts in its place
     REGISTRY = "registry"  # picked out of a module or dictionary by a name that is only known when it runs
     EXTERNAL = "external"  # a library function, by its import path

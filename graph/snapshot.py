@@ -81,3 +81,13 @@ def python_files(root: Path) -> tuple[str, ...]:
     if not kept:
         raise GraphError(f"{root}: holds no Python file; name a target or a folder of Python files")
     return kept
+
+
+def read_sources(path: Path) -> Snapshot:
+    """Read a folder of Python files, or a single one.
+
+    Raises: GraphError: there is no such file or folder, or no Python file in it.
+    """
+    if path.is_file():
+        return read_snapshot(path.parent, [path.name])
+    return read_snapshot(path, python_files(path))

@@ -1,4 +1,4 @@
-"""The graph for people and for other programs: a page of figures, and all of it as JSON."""
+"""The graph in figures for people, and the facts of one node or edge as plain values for other programs."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from graph.model import EdgeKind, NodeKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-JsonObject = dict[str, str | int | bool]
+    from graph.model import Edge, Node
+
+_RUNS = (EdgeKind.CALLS, EdgeKind.INSTANTIATES)
 
 
 def summarize(graph: CodeGraph) -> Iterator[str]:
-    """Walk the lines of a summary: size, what was resolved, what was not and why a file is missing."""
+    """Walk the lines of a summary: size, what was resolved and how surely, what was not, and why a file is missing."""
     files = [file for file in graph.files.values() if not file.error]
     lines = sum(file.data.count(b"\n") for file in files)
-    yield f"{len(files)} files, {lines:,} lines, {len(graph.nodes):,} nodes, {len(graph.edges):,} edges"
+    yield f"{len(files):,} files, {lines:,} lines, {len(graph.nodes):,} nodes, {len(graph.edges):,} edges"
     yield f"nodes    {_counts(Counter(node.kind.value for node in graph.nodes.values()))}"
-    yield f"edges    {_counts(Counter(edge.kind.value for edge in graph.edges))}"
-    calls = list(graph.of_kind(NodeKind.CALL))
-    resolved = sum(bool(graph.callees(call)) for call in calls)
-    yield f"calls    {resolved:,} of {len(calls):,} resolved" + (f" ({resolved / len(calls):.0%})" if calls else "")
+    if graph.edges:
+        yield f"edges    {_counts(Counter(edge.kind.value for edge in graph.edges))}"
+    calls = {call.slot for call in graph.of_kind(NodeKind.CALL)}
+    followed = calls & {edge.source for edge in graph.edges if edge.kind in _RUNS}
+    missed = len(calls - followed)
+    share = f" ({len(followed) / len(calls):.0%})" if calls else ""
+    left = f", {missed:,} unresolved ({missed / len(calls):.0%})" if calls else ""
+    yield f"calls    {len(followed):,} of {len(calls):,} resolved{share}{left}"
+    sure = Counter(edge.confidence.value for edge in graph.edges if edge.kind in _RUNS)
+    if sure:
+        yield f"         what they run: {_counts(sure)}"
     unresolved = Counter(edge.target.removeprefix("?") for edge in graph.edges if edge.kind is EdgeKind.UNRESOLVED)
     if unresolved:
         yield f"         most often not: {', '.join(name for name, _ in unresolved.most_common(6) if name)}"
     yield from (f"error    {file.error}" for file in graph.files.values() if file.error)
 
 
-def to_json(graph: CodeGraph) -> dict[str, list[JsonObject]]:
-    """Return nodes and edges as plain objects; offsets in bytes, lines from 1."""
+def node_facts(graph: CodeGraph, node: Node) -> dict[str, str | int]:
+    """Return everything that the graph says of a node but its slot; offsets in bytes, lines from 1."""
+    # Not `start` and `end`: GEXF takes those for times.
     return {
-        "nodes": [
-            {
-                "slot": node.slot,
-                "kind": node.kind.value,
-                "path": node.path,
-                "line": graph.line(node),
-                "start": node.start,
-                "end": node.end,
-                "scope": node.scope,
-                "label": node.label,
-                "role": node.role,
-                "anchor": node.anchor,
-                "frozen": graph.frozen(node),
-            }
-            for node in graph.nodes.values()
-        ],
-        "edges": [{"source": edge.source, "target": edge.target, "kind": edge.kind.value} for edge in graph.edges],
-    }
+        "kind": node.kind.value, "label": node.label, "path": node.path, "line": graph.line(node), "start_byte": node.start,
+        "end_byte": node.end, "scope": node.scope, "role": node.role, "anchor": node.anchor, "frozen": int(graph.frozen(node)),
+    }  # fmt: skip
+
+
+def edge_facts(edge: Edge) -> dict[str, str]:
+    """Return everything that an edge says but where it begins and ends."""
+    return {"kind": edge.kind.value, "confidence": edge.confidence.value, "rule": str(edge.rule)}
 
 
 def _counts(counter: Counter[str]) -> str:

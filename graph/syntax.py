@@ -1,14 +1,18 @@
-"""What is known of one file by itself: its tree, its nodes, its scopes and the names that it binds and uses."""
+"""What is known of one file by itself: its tree, its nodes, and the names that its scopes bind."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import tree_sitter_python
 from tree_sitter import Language, Parser
+
+from graph.facts import EMPTY
+from graph.model import NodeKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,8 +20,10 @@ if TYPE_CHECKING:
     from tree_sitter import Node as SyntaxNode
     from tree_sitter import Tree
 
-    from graph.model import Node, NodeKind
+    from graph.facts import FileFacts
+    from graph.model import Node
 
+_STEP = 256  # bytes compared at once
 _LANGUAGE = Language(tree_sitter_python.language())
 BLOCKS = frozenset(
     {"block", "elif_clause", "else_clause", "except_clause", "except_group_clause", "finally_clause", "case_clause"}
@@ -32,8 +38,7 @@ class BindingKind(StrEnum):
     FUNCTION = "function"
     PARAMETER = "param"
     VALUE = "value"  # name = expression
-    ELEMENT = "element"  # for name in expression
-    OPAQUE = "opaque"  # unpacking, with, except, augmented: the value is not followed
+    OPAQUE = "opaque"  # for, unpacking, with, except, augmented: there is no expression with that value
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Binding:
     kind: BindingKind
     slot: str  # of the node that stands for the name
     scope: str
-    value: SyntaxNode | None = None  # the expression bound; for a parameter its annotation
+    value: SyntaxNode | None = None  # the expression bound
     target: str = ""  # of an import: the absolute dotted path
 
 
@@ -54,23 +59,32 @@ class Scope:
     slot: str
     kind: NodeKind
     parent: str
-    syntax: SyntaxNode
     bindings: dict[str, list[Binding]] = field(default_factory=lambda: defaultdict(list))
-    attributes: dict[str, list[Binding]] = field(default_factory=lambda: defaultdict(list))
-    returns: list[SyntaxNode] = field(default_factory=list)
+    attributes: dict[str, str] = field(default_factory=dict)  # name -> slot
+
+    def binds_as(self, other: Scope | None) -> bool:
+        """Whether another scope binds the same names to the same nodes."""
+        return self is other or (
+            other is not None and self.bindings.keys() == other.bindings.keys()
+            and all([b.slot for b in found] == [b.slot for b in other.bindings[name]] for name, found in self.bindings.items())
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """A name or attribute that a statement reads, or an attribute that it writes."""
+class Unit:
+    """A function of a module or class as it was read: kept, and moved, as long as its text stays."""
 
-    owner: str
-    scope: str
-    syntax: SyntaxNode
-    writes: bool = False
+    text: bytes
+    start: int
+    nodes: tuple[Node, ...]  # of what stands in it
+    parents: Mapping[str, str]
+    scopes: tuple[Scope, ...]  # its own first
+    names: frozenset[tuple[str, str]]
+    attributes: tuple[tuple[str, int, int], ...]  # what it sets on its first parameter
+    named: tuple[tuple[str, int, int], ...]  # what it sets by a call with the name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FileSyntax:
     """Everything that one file says by itself."""
 
@@ -81,10 +95,26 @@ class FileSyntax:
     nodes: tuple[Node, ...]
     parents: Mapping[str, str]  # slot -> slot of the directly enclosing node
     scopes: Mapping[str, Scope]
-    calls: tuple[Use, ...]
-    uses: tuple[Use, ...]
     unbound: frozenset[str]  # names that nothing binds: undefined unless a star import brings them
     error: str = ""
+    facts: FileFacts = EMPTY  # what the resolver reads
+    units: Mapping[str, Unit] = field(default_factory=dict)  # by the slot of the function
+
+    @cached_property
+    def by_slot(self) -> Mapping[str, Node]:
+        """The nodes by slot."""
+        return {node.slot: node for node in self.nodes}
+
+
+def lookup(name: str, scope: str, scopes: Mapping[str, Scope]) -> tuple[Binding, ...]:
+    """Return the bindings of a name as seen from a scope; class bodies are seen from themselves alone."""
+    first = scope
+    while scope:
+        found = scopes[scope]
+        if name in found.bindings and (found.kind is not NodeKind.CLASS or scope == first):
+            return tuple(found.bindings[name])
+        scope = found.parent
+    return ()
 
 
 def module_name(path: str) -> str:
@@ -96,6 +126,29 @@ def module_name(path: str) -> str:
 def parse_tree(data: bytes) -> Tree:
     """Parse Python source into a tree-sitter tree."""
     return Parser(_LANGUAGE).parse(data)
+
+
+def parse_again(data: bytes, before: bytes, tree: Tree) -> Tree:
+    """Parse the next version of a source, reusing what the older tree knows of the bytes that stay."""
+    size = min(len(data), len(before))
+    start = next((i for i in range(0, size, _STEP) if data[i : i + _STEP] != before[i : i + _STEP]), size)
+    start = next((i for i in range(start, min(start + _STEP, size)) if data[i] != before[i]), min(start, size))
+    end = 0
+    while end + _STEP <= size - start and _tail(data, end) == _tail(before, end):
+        end += _STEP
+    old = tree.copy()
+    old.edit(
+        start, len(before) - end, len(data) - end, _point(before, start), _point(before, len(before) - end), _point(data, len(data) - end)
+    )  # fmt: skip
+    return Parser(_LANGUAGE).parse(data, old)
+
+
+def _tail(data: bytes, end: int) -> bytes:
+    return data[len(data) - end - _STEP : len(data) - end]
+
+
+def _point(data: bytes, offset: int) -> tuple[int, int]:
+    return data.count(b"\n", 0, offset), offset - data.rfind(b"\n", 0, offset) - 1
 
 
 def dotted(syntax: SyntaxNode) -> str:

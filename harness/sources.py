@@ -1,4 +1,7 @@
-"""Open what a person names as TARGET: a folder with a manifest, a target that ships with codegraft, or any folder of Python files."""
+"""Open what a person names as TARGET: a folder with a manifest, a target that ships with codegraft, or any folder of Python files.
+
+A program to look at may also be a single file, or what a trial of a campaign made: `campaigns/demo@12`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import targets
 from graph.build import build_graph
 from graph.code_graph import CodeGraph
 from graph.snapshot import Snapshot, python_files, read_snapshot
+from harness.ledger import LEDGER_FILE, read_record
+from harness.objects import ObjectStore
 from mutator.protect import protected_slots
 from targets.manifest import MANIFEST, Target, TargetError, load_target
 
@@ -43,6 +48,37 @@ def open_sources(name: str) -> Sources:
         return Sources(folder, read_snapshot(folder, python_files(folder)))
     target = load_target(folder)
     return Sources(target.root_dir, read_target(target), target)
+
+
+def open_program(name: str) -> Sources:
+    """Read the sources of a target, a folder, a Python file, or of a campaign's trial: CAMPAIGN@N, @0 the unedited program, @best.
+
+    Raises: TargetError: there is no such trial, or the manifest is wrong. GraphError: there is nothing to read.
+    TrialError: the campaign is damaged.
+    """
+    path, (campaign, at, trial) = Path(name), name.rpartition("@")
+    if path.is_file() and path.suffix == ".py":
+        return Sources(path.parent.absolute(), read_snapshot(path.parent, [path.name]))
+    if at and not path.exists() and (Path(campaign) / LEDGER_FILE).is_file():
+        return _open_trial(Path(campaign), trial)
+    return open_sources(name)
+
+
+def _open_trial(folder: Path, trial: str) -> Sources:
+    record, store = read_record(folder), ObjectStore(folder)
+    commits = {str(proposal.number): proposal.commit for proposal in record.proposals}
+    if commits:
+        commits["0"] = next(iter(commits.values()))
+        while (parent := store.parent(commits["0"])) is not None:
+            commits["0"] = parent
+        commits["best"] = commits[str(record.incumbent.number)] if record.incumbent is not None else commits["0"]
+    if trial not in commits:
+        last = f"0 to {record.proposals[-1].number}, or best" if commits else "none yet"
+        raise TargetError(f"{folder}@{trial}: is no trial of the campaign; it has {last}")
+    target = load_target(Path(record.settings.target)) if (Path(record.settings.target) / MANIFEST).is_file() else None
+    frozen = frozenset(target.frozen) if target is not None else frozenset[str]()
+    files = store.files(commits[trial])
+    return Sources(folder, Snapshot(files, frozen & files.keys()), target)
 
 
 def open_target(name: str) -> Target:

@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING
 
 from graph.code_graph import CodeGraph
 from graph.model import EdgeKind, Node, NodeKind
-from graph.resolve import Tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tree_sitter import Node as SyntaxNode
 
 TORCH_MODULE = "torch.nn.Module"
 FUNCTIONAL = "torch.nn.functional"
@@ -83,7 +80,7 @@ def calls_only(graph: CodeGraph, call: Node, prefix: str) -> str:
 
 def is_torch_module(graph: CodeGraph, class_slot: str) -> bool:
     """Whether a class descends from torch.nn.Module."""
-    return TORCH_MODULE in graph.resolver.external_bases(class_slot)
+    return TORCH_MODULE in graph.external_bases(class_slot)
 
 
 def forward_of_module(graph: CodeGraph, node: Node) -> bool:
@@ -123,13 +120,5 @@ def module_instances(graph: CodeGraph, scope: str) -> Iterator[str]:
 
 def is_config_class(graph: CodeGraph, class_slot: str) -> bool:
     """Whether a class is a dataclass that edits may extend."""
-    node = graph.nodes[class_slot]
-    syntax = graph.syntax(node).parent
-    decorators = syntax.named_children[:-1] if syntax is not None and syntax.type == "decorated_definition" else []
-    named = (value for d in decorators for value in graph.resolver.infer(_decorator(d), node.scope))
-    return not graph.frozen(node) and any(v.tag is Tag.EXTERNAL and v.name == "dataclasses.dataclass" for v in named)
-
-
-def _decorator(syntax: SyntaxNode) -> SyntaxNode:
-    inner = syntax.named_children[0]
-    return inner.child_by_field_name("function") or inner
+    decorators = graph.sources(class_slot, EdgeKind.DECORATES)
+    return "dataclasses.dataclass" in decorators and not graph.frozen(graph.nodes[class_slot])

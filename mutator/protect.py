@@ -71,9 +71,7 @@ def _guards(graph: CodeGraph) -> Iterator[Node]:
         ):
             yield statement
         left = graph.text(statement).partition("=")[0].partition(".")
-        if left[1] and any(
-            _from_frozen(graph, b.slot) for b in graph.resolver.lookup(left[0].strip(), statement.scope)
-        ):
+        if left[1] and any(_from_frozen(graph, b.slot) for b in graph.bindings(left[0].strip(), statement.scope)):
             yield statement
 
 

@@ -85,7 +85,7 @@ def _ensure_import(intent: EnsureImport, graph: CodeGraph) -> Iterable[Placed]:
     )
     name = intent.alias.partition(".")[0]
     wanted = intent.module if intent.alias != intent.module else name
-    known = graph.resolver.lookup(name, intent.site.scope)
+    known = graph.bindings(name, intent.site.scope)
     position = _import_position(file)
     if any(b.target != wanted or b.scope != file.module or graph.nodes[b.slot].start >= position for b in known):
         raise Refused(

@@ -87,7 +87,9 @@ def encode_site(graph: CodeGraph, slot: str) -> Rows:
     node = graph.nodes.get(slot)
     if node is None:
         return np.zeros(SITE_WIDTH, np.float32)
-    wires = [neighbours for kind in EdgeKind for neighbours in (graph.targets(slot, kind), graph.sources(slot, kind))]
+    there = _by_kind((edge.kind, edge.target) for edge in graph.out(slot))
+    back = _by_kind((edge.kind, edge.source) for edge in graph.into(slot))
+    wires = [neighbours for kind in EdgeKind for neighbours in (there.get(kind, ()), back.get(kind, ()))]
     around = [neighbour for neighbours in wires for neighbour in neighbours]
     kinds = Counter(graph.nodes[neighbour].kind for neighbour in around)
     readers = sorted(set(_readers(graph, node)))
@@ -103,6 +105,13 @@ def encode_site(graph: CodeGraph, slot: str) -> Rows:
             _encode_literal(graph, node),
         ]
     )
+
+
+def _by_kind(wires: Iterable[tuple[EdgeKind, str]]) -> dict[EdgeKind, list[str]]:
+    grouped: dict[EdgeKind, list[str]] = {}
+    for kind, neighbour in wires:
+        grouped.setdefault(kind, []).append(neighbour)
+    return grouped
 
 
 def _meanings(graph: CodeGraph, slot: str) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """The graph over files: who calls whom, who reads what, and that equal sources give equal graphs."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph.build import build_graph
+from graph.export import Format, write
 from graph.model import EdgeKind, NodeKind
 from graph.snapshot import GraphError, Snapshot, python_files, read_snapshot
-from graph.summary import summarize, to_json
+from graph.summary import summarize
 from harness.sources import open_sources
 from mutator.grammar import DEFAULT_GRAMMAR
 
@@ -28,7 +30,7 @@ def test_calls_are_resolved_as_the_case_expects(folder):
     found = sorted(
         f"{edge.source} -> {edge.target}"
         for edge in graph.edges
-        if edge.kind is EdgeKind.CALLS and not edge.target.startswith("builtins.")
+        if edge.kind in (EdgeKind.CALLS, EdgeKind.INSTANTIATES) and not edge.target.startswith("builtins.")
     )
     assert found == (folder / "expected.txt").read_text().splitlines()
 
@@ -51,7 +53,41 @@ def test_a_configuration_field_knows_who_reads_it_in_other_files():
 
 def test_the_optimizer_step_is_known_across_files():
     step = next(node for node in BYTELM.graph.of_kind(NodeKind.CALL) if node.label == "step" and node.module == "train")
-    assert BYTELM.graph.callees(step) == ("torch.optim.AdamW.step",)
+    assert "torch.optim.AdamW.step" in BYTELM.graph.callees(step)
+
+
+def test_a_constructor_call_gives_the_class_and_its_constructor():
+    graph = graph_of(a="class A:\n    def __init__(self): ...\nclass B(A): ...\nB()\n")
+    assert set(graph.callees(graph.nodes["a:/call.B"])) == {"a:B", "a:A.__init__"}
+
+
+def test_a_class_knows_its_external_bases_and_members_along_all_bases():
+    graph = graph_of(
+        a="import torch\nclass Low(torch.nn.Module):\n    size = 1\n    def make(self):\n        self.w = 2\n",
+        b="from a import Low\nclass Middle(Low): ...\nclass High(Middle, Exception):\n    size = 2\n",
+    )
+    assert graph.external_bases("b:High") == {"torch.nn.Module", "builtins.Exception"}
+    assert graph.members("b:High", "size") == ("b:High/attr.size", "a:Low/attr.size")
+    assert graph.members("b:High", "w") == ("a:Low/attr.w",)
+    assert graph.members("b:High", "make") == ("a:Low.make",)
+    assert not graph.members("b:High", "nothing")
+
+
+def test_names_are_bound_as_python_scopes_them():
+    graph = graph_of(a="x = 1\nclass A:\n    x = 2\n    def f(self):\n        return x\n")
+    assert [binding.slot for binding in graph.bindings("x", "a:A.f")] == ["a:/var.x"]
+    assert [binding.slot for binding in graph.bindings("x", "a:A")] == ["a:A/attr.x"]
+    assert not graph.bindings("print", "a:A.f")
+
+
+def test_a_graph_keeps_its_answers_when_another_one_moved_the_resolver():
+    source = "class A: ...\nclass B: ...\nmodel = {}()\nother = {}()\n"
+    old = graph_of(a=source.format("A", "A"))
+    assert dict(old.instances("a")) == {"model": "a:A", "other": "a:A"}
+    old = graph_of(a=source.format("A", "A"))
+    new = build_graph(Snapshot({"a.py": source.format("B", "B").encode()}), previous=old)
+    assert dict(new.instances("a")) == {"model": "a:B", "other": "a:B"}
+    assert dict(old.instances("a")) == {"model": "a:A", "other": "a:A"}
 
 
 def test_a_file_that_does_not_parse_is_an_error_node_and_the_rest_stands():
@@ -123,6 +159,6 @@ def test_the_summary_names_what_was_not_resolved_and_the_json_has_it_all():
     lines = "\n".join(summarize(graph))
     assert "x.go" in lines
     assert "bad.py:1" in lines
-    exported = to_json(graph)
+    exported = json.loads(write(graph, Format.JSON))
     assert len(exported["nodes"]) == len(graph.nodes)
     assert len(exported["edges"]) == len(graph.edges)

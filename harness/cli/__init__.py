@@ -18,7 +18,9 @@ class _Lazy:
 
 
 _COMMANDS = {
-    "graph": _Lazy("harness.cli.code", "Show the code graph of a target."),
+    "graph": _Lazy(
+        "harness.cli.graph", "Show the code graph of a target, a folder, a file or a trial; ask it questions."
+    ),
     "kinds": _Lazy("harness.cli.code", "List the edit kinds, or show one with its examples."),
     "edits": _Lazy("harness.cli.code", "List the legal edits of a target."),
     "apply": _Lazy("harness.cli.code", "Apply edits to a target and print the diff."),

@@ -1,4 +1,4 @@
-"""The commands about code: graph, kinds, edits, apply. Nothing is trained and nothing of the target is imported."""
+"""The commands about edits: kinds, edits, apply. Nothing is trained and nothing of the target is imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import click
 
 from graph.build import build_graph
 from graph.snapshot import Snapshot
-from graph.summary import summarize, to_json
 from harness.cli.errors import one_line_errors
 from harness.sources import Sources, open_sources
 from mutator.edit import Edit, parse_edit
@@ -26,23 +25,6 @@ if TYPE_CHECKING:
     from mutator.kind import EditKind
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
-
-
-@click.command()
-@click.argument("target")
-@as_json
-@one_line_errors
-def graph(target: str, as_json: bool) -> None:
-    """Show the code graph of TARGET: its size, what is resolved, what is protected."""
-    sources = open_sources(target)
-    if as_json:
-        click.echo(json.dumps(to_json(sources.graph)))
-        return
-    for line in summarize(sources.graph):
-        click.echo(line)
-    for slot in sorted(sources.protected):
-        node = sources.graph.nodes[slot]
-        click.echo(f"spared   {node.path}:{sources.graph.line(node)}  {slot}")
 
 
 @click.command()

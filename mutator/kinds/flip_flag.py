@@ -21,6 +21,7 @@ _NO_MODEL = re.compile(
     r"log|verbose|wandb|upload|push|save|load|resume|eval_only|compile|strict|async|debug|requires_grad|grad_enabled"
 )
 _BOOKKEEPING = ("os.", "shutil.", "pathlib.", "json.", "logging.", "builtins.", "subprocess.")
+_CONTAINERS = ("builtins.dict.", "builtins.list.append")  # config.get("bias", True): the flag goes on from there
 
 
 class FlipFlag:
@@ -43,6 +44,11 @@ class FlipFlag:
             {"a.py": "def f(x, tied=True): ...\n"},
             "flip-flag@a:f/literal.tied",
             {"a.py": "def f(x, tied=False): ...\n"},
+        ),
+        Example(
+            {"a.py": "cfg = {}\nnorm = cfg.setdefault('bias', True)\n"},
+            "flip-flag@a:/literal.setdefault.1",
+            {"a.py": "cfg = {}\nnorm = cfg.setdefault('bias', False)\n"},
         ),
     )
     refusals = (
@@ -79,5 +85,5 @@ def _sets_something(graph: CodeGraph, node: Node) -> bool:
     return (
         outer is None
         or outer.kind is not NodeKind.CALL
-        or not any(c.startswith(_BOOKKEEPING) for c in graph.callees(outer))
+        or not any(c.startswith(_BOOKKEEPING) and not c.startswith(_CONTAINERS) for c in graph.callees(outer))
     )

@@ -88,9 +88,7 @@ class InsertGradClip:
 
 def _model_of(graph: CodeGraph, optimizer: str, scope: str) -> str:
     """Return the one model among the arguments that an optimizer was built from; empty when that is not plain to see."""
-    built = [
-        text_of(b.value) for b in graph.resolver.lookup(optimizer, scope) if b.value is not None and b.scope == scope
-    ]
+    built = [text_of(b.value) for b in graph.bindings(optimizer, scope) if b.value is not None and b.scope == scope]
     models = [
         name for name in module_instances(graph, scope) if len(built) == 1 and re.search(rf"\b{name}\b", built[0])
     ]

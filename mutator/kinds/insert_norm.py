@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
-from graph.resolve import Tag, Value
 from mutator.facts import FUNCTIONAL, calls_in, forward_of_module, is_torch_module
 from mutator.intents import EnsureImport, InsertStmt, Intent
 from mutator.kind import Choice, Example, Reason, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tree_sitter import Node as SyntaxNode
 
 _NORMS = {"rms": "rms_norm", "layer": "layer_norm"}
 # Of torch.nn.functional: what gives an activation, and no weights, losses or indices.
@@ -114,22 +111,18 @@ def _activation(graph: CodeGraph, statement: Node) -> bool:
         return False
     right = assignment.child_by_field_name("right") if assignment is not None else None
     parts = right.named_children if right is not None and right.type == "binary_operator" else [right]
-    return any(part is not None and part.type == "call" and _computes(graph, part, statement.scope) for part in parts)
+    spans = {(part.start_byte, part.end_byte) for part in parts if part is not None and part.type == "call"}
+    calls = (call for call in calls_in(graph, statement) if (call.start, call.end) in spans)
+    return any(_gives_activation(graph, callee) for call in calls for callee in graph.callees(call))
 
 
-def _computes(graph: CodeGraph, call: SyntaxNode, scope: str) -> bool:
-    function = call.child_by_field_name("function")
-    values = graph.resolver.callees(function, scope) if function is not None else ()
-    return any(_gives_activation(graph, value) for value in values)
-
-
-def _gives_activation(graph: CodeGraph, value: Value) -> bool:
-    name = value.name
-    if value.tag is Tag.METHOD:
-        return name.endswith(".forward") and is_torch_module(graph, graph.nodes[name].scope)
-    if name.startswith("torch.nn.") and name.endswith(".__call__"):
-        return not re.search(r"Softmax|Loss|Flatten|Pad", name)
-    return name.removeprefix(f"{FUNCTIONAL}.") in _FUNCTIONS
+def _gives_activation(graph: CodeGraph, callee: str) -> bool:
+    node = graph.nodes[callee]
+    if node.path:
+        return node.label == "forward" and is_torch_module(graph, node.scope)
+    if callee.startswith("torch.nn.") and callee.endswith(".__call__"):
+        return not re.search(r"Softmax|Loss|Flatten|Pad", callee)
+    return callee.removeprefix(f"{FUNCTIONAL}.") in _FUNCTIONS
 
 
 def _normed(graph: CodeGraph, statement: Node) -> bool:

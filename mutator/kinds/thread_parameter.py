@@ -17,6 +17,7 @@ from mutator.kind import Choice, Example, Reason, Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MAYBE_NONE = re.compile(r"\bNone\b|\bOptional\b")
 _CONFIG = "from dataclasses import dataclass\n\n\n@dataclass\nclass Config:\n    width: int = 8\n"
 _NORM = """\
 class Norm:
@@ -77,6 +78,11 @@ class ThreadParameter:
         ),
         Refusal(
             {"a.py": _CONFIG + "def f(x, cfg: Config = None):\n    return 2.5 * x\n"},
+            "thread-parameter@a:f/literal.return?name=f_return",
+            Reason.NO_SITE,
+        ),
+        Refusal(
+            {"a.py": _CONFIG + "def f(x, cfg: Config | None):\n    return 2.5 * x\n"},
             "thread-parameter@a:f/literal.return?name=f_return",
             Reason.NO_SITE,
         ),
@@ -150,16 +156,21 @@ def _route(graph: CodeGraph, site: Node) -> _Route | None:
 def _through_constructor(graph: CodeGraph, owner: Node, name: str) -> _Route | None:
     """Pass the field through `__init__`, where all calls of a class without heirs have one configuration in reach."""
     constructor = graph.nodes.get(f"{owner.slot}.__init__")
-    calls = tuple(graph.nodes[slot] for slot in graph.sources(owner.slot, EdgeKind.CALLS))
-    reach = [_config_in_reach(graph, call) for call in calls]
+    calls = tuple(graph.nodes[slot] for slot in graph.sources(owner.slot, EdgeKind.INSTANTIATES))
+    reach = [_config_in_reach(graph, call) if _makes_only(graph, call, owner) else None for call in calls]
     configs = {found[1] for found in reach if found is not None}
     if constructor is None or len(configs) != 1 or None in reach or graph.sources(owner.slot, EdgeKind.INHERITS):
         return None
-    blocked = graph.resolver.attribute(owner.slot, "__slots__") or any(
+    blocked = graph.members(owner.slot, "__slots__") or any(
         graph.frozen(c) or read_call(graph, c).starred for c in calls
     )
     passed = tuple((call, found[0]) for call, found in zip(calls, reach, strict=True) if found is not None)
     return None if blocked else _finish(graph, _Route(name, configs.pop(), constructor=constructor, calls=passed))
+
+
+def _makes_only(graph: CodeGraph, node: Node, owner: Node) -> bool:
+    """Whether a node is a call that makes instances of this class and of no other, which would not know the argument."""
+    return node.kind is NodeKind.CALL and graph.targets(node.slot, EdgeKind.INSTANTIATES) == (owner.slot,)
 
 
 def _finish(graph: CodeGraph, route: _Route) -> _Route | None:
@@ -168,7 +179,7 @@ def _finish(graph: CodeGraph, route: _Route) -> _Route | None:
     taken = not route.name.isidentifier() or any(
         n.label == route.name for n in graph.nodes.values() if n.scope in scopes
     )
-    taken = taken or bool(graph.resolver.attribute(route.config, route.name))
+    taken = taken or bool(graph.members(route.config, route.name))
     bare = route.constructor is not None and not _statements(graph, route.constructor)
     heirs = graph.sources(route.config, EdgeKind.INHERITS)
     return None if taken or bare or heirs or not _fields(graph, route.config) else route
@@ -186,16 +197,17 @@ def _config_in_reach(graph: CodeGraph, site: Node) -> tuple[str, str] | None:
 
 def _surely_holds(graph: CodeGraph, name: str, site: Node) -> bool:
     """Whether a name is bound once: as a parameter that is never None, or by a statement of the scope's own block before the site."""
-    bindings = graph.files[site.path].scopes[site.scope].bindings[name]
-    if len(bindings) != 1 or len(graph.resolver.infer_binding(bindings[0])) != 1:
+    bindings = graph.bindings(name, site.scope)
+    if len(bindings) != 1 or len(graph.held(name, site.scope)) != 1:
         return False
     if bindings[0].kind is BindingKind.PARAMETER:
-        return not re.search(r"=\s*None$", graph.text(graph.nodes[bindings[0].slot]))
+        return not _MAYBE_NONE.search(graph.text(graph.nodes[bindings[0].slot]))
     writers = [graph.nodes[slot] for slot in graph.sources(bindings[0].slot, EdgeKind.WRITES)]
     own_block = (
         bindings[0].kind is BindingKind.VALUE
         and len(writers) == 1
         and graph.parent(writers[0]) == graph.nodes[site.scope]
+        and not _MAYBE_NONE.search(graph.text(writers[0]))
     )
     return own_block and writers[0].end < site.start
 
