@@ -1,4 +1,4 @@
-.PHONY: setup demo check test slow bench clean browser
+.PHONY: setup demo check test slow bench bench-callgraph bench-graph bench-identity bench-context clean browser
 
 BIN := .venv/bin
 
@@ -28,6 +28,20 @@ slow: setup browser
 
 bench: setup
 	$(BIN)/python -m bench
+
+# What needs repositories that are not ours; each says in its module what to give it.
+bench-callgraph: setup  # BENCH=a checkout of github.com/vitsalis/PyCG
+	$(BIN)/python -m bench.callgraph $(BENCH) $(OPTIONS)
+
+bench-graph: setup  # REPOS=folders; TRUTH=files that `python bench/trace.py` wrote
+	$(if $(TRUTH),$(BIN)/python -m bench.trace $(TRUTH))
+	$(if $(REPOS),$(BIN)/python -m bench.graph_speed $(REPOS) $(OPTIONS))
+
+bench-identity: setup  # GIT=git directories
+	$(BIN)/python -m bench.identity $(GIT) $(OPTIONS)
+
+bench-context: setup  # REPOS=folders
+	$(BIN)/python -m bench.context $(REPOS) $(OPTIONS)
 
 # The report is tested in a real browser: what is there, else the system package, else playwright's own.
 browser: setup

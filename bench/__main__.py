@@ -1,14 +1,20 @@
-"""Measure graph and edits against `ast.parse` of the same sources, and a trial's overhead against its training."""
+"""Measure graph and edits against `ast.parse` of the same sources, and a trial's overhead against its training.
+
+It needs nothing that is not in the checkout: the sources are those of bytelm, and, for the graph, our own floors graph/ and mutator/.
+"""
 
 from __future__ import annotations
 
 import ast
 import time
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import click
 
+from bench.graph_speed import MAKERS, count_lines, literal_edit, measure_updates
+from bench.trace import read_sources
 from graph.build import build_graph
 from harness.measure import Runner
 from harness.sources import open_sources
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _REPEATS = 7
+_LEFT_OUT = ("tests", "bench", "build", "harness", "policy", "targets")  # what stays is graph/ and mutator/
+_EDITS = 10
 
 
 def _cpu_s(work: Callable[[], object]) -> float:
@@ -30,8 +38,25 @@ def _cpu_s(work: Callable[[], object]) -> float:
     return median(spent)
 
 
+def _measure_own_sources() -> None:
+    """Print what the graph of our own sources costs: per line, and per edit."""
+    snapshot = read_sources(Path(__file__).parent.parent, _LEFT_OUT)
+    graph, k_lines = build_graph(snapshot), count_lines(snapshot) / 1000
+    parse = _cpu_s(lambda: [ast.parse(data) for data in snapshot.files.values()])
+    build = _cpu_s(lambda: build_graph(snapshot))
+    click.echo(
+        f"own sources    {1e3 * parse / k_lines:.1f} ms CPU per 1,000 lines to ast.parse, {1e3 * build / k_lines:.1f} ms to build"
+    )
+    click.echo(
+        f"               {k_lines / build * 1000:,.0f} lines/s, {build / parse:.1f} x ast.parse, of {1000 * k_lines:,.0f} lines"
+    )
+    click.echo(f"one literal    {measure_updates(graph, (literal_edit,), _EDITS, seed=0)}")
+    click.echo(f"random edits   {measure_updates(graph, MAKERS, _EDITS, seed=0)}")
+
+
 def main() -> None:
     """Print one line per cost."""
+    _measure_own_sources()
     sources = open_sources("bytelm")
     graph, files = sources.graph, [data for path, data in sources.snapshot.files.items() if path.endswith(".py")]
     parse = _cpu_s(lambda: [ast.parse(data) for data in files])
