@@ -48,7 +48,7 @@ class Binding:
     kind: BindingKind
     slot: str  # of the node that stands for the name
     scope: str
-    value: SyntaxNode | None = None  # the expression bound
+    value: str = ""  # the source of the expression bound, where it is short
     target: str = ""  # of an import: the absolute dotted path
 
 

@@ -56,6 +56,7 @@ BUILTINS = frozenset(dir(builtins)) | {
     "__class__",
     "__package__",
 }
+_SHORT = 200  # bytes of an expression whose source is kept with the name that it is bound to
 _PARSE_ONLY = 0x400  # ast.PyCF_ONLY_AST: parse, generate no code
 _COMPREHENSIONS = frozenset(
     {"list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"}
@@ -252,7 +253,10 @@ class _Reader:
         known = next((b.slot for b in scope.bindings.get(label, ()) if self.nodes[b.slot].kind is variable), None)
         slot = known or self.add(variable, label, name, _Place(scope, scope.slot)).slot
         kind = BindingKind.VALUE if value is not None else BindingKind.OPAQUE
-        scope.bindings[label].append(Binding(kind, slot, scope.slot, value))
+        short = value is not None and value.end_byte - value.start_byte <= _SHORT
+        scope.bindings[label].append(
+            Binding(kind, slot, scope.slot, text_of(value) if value is not None and short else "")
+        )
 
     def bind_attribute(self, target: SyntaxNode, place: _Place) -> None:
         """Note `self.name = value`, where self is the first parameter of a method."""

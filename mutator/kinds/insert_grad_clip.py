@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from graph.arguments import read_call
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
-from graph.syntax import text_of
 from mutator.facts import block_of, calls_in, module_instances
 from mutator.intents import EnsureImport, InsertStmt, Intent
 from mutator.kind import Choice, Example, Reason, Refusal
@@ -88,7 +87,7 @@ class InsertGradClip:
 
 def _model_of(graph: CodeGraph, optimizer: str, scope: str) -> str:
     """Return the one model among the arguments that an optimizer was built from; empty when that is not plain to see."""
-    built = [text_of(b.value) for b in graph.bindings(optimizer, scope) if b.value is not None and b.scope == scope]
+    built = [b.value for b in graph.bindings(optimizer, scope) if b.value and b.scope == scope]
     models = [
         name for name in module_instances(graph, scope) if len(built) == 1 and re.search(rf"\b{name}\b", built[0])
     ]
