@@ -115,6 +115,8 @@ class Runner:
             with self._copy(snapshot) as space:
                 ending = self._trials.start(self._training(space, seed)).wait()
                 outcome = _outcome(ending, seed)
+                if outcome.status is Status.INFRA_ERROR:  # the copy may be gone with what ran in it
+                    return outcome
                 if changed := space.changed_frozen():
                     return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=_changed(changed))
                 if not outcome.ok:
