@@ -13,6 +13,7 @@ from graph.documents import is_document, read_document
 from graph.relate import Relations, structure
 from graph.resolve import Resolver
 from graph.snapshot import Snapshot, read_sources
+from graph.syntax import module_name
 from graph.walk import read_file
 
 if TYPE_CHECKING:
@@ -89,9 +90,10 @@ def _package_of(path: str) -> str:
 
 def _read(path: str, data: bytes, previous: CodeGraph | None, *, shadowed: bool) -> FileSyntax:
     known = previous.files.get(path) if previous is not None else None
-    module = path.replace("/", ".") if shadowed else ""
-    if known is not None and (known.module == module) != shadowed:  # it was the module of that name, or is now
+    is_python = path.endswith(".py")
+    module = path.replace("/", ".") if shadowed or not is_python else module_name(path)
+    if is_python and known is not None and known.module != module:  # it was shadowed, or is now
         known = None
     if known is not None and known.data == data:
         return known
-    return read_file(path, data, previous=known, module=module) if path.endswith(".py") else read_document(path, data)
+    return read_file(path, data, previous=known, module=module) if is_python else read_document(path, data)

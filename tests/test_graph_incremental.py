@@ -386,6 +386,11 @@ HARD = {
     "getattr on a module that gets a function": (
         {"main.py": "import l\ndef pick(name):\n    return getattr(l, name)\n", "l.py": ""}, {"l.py": "def f(): ...\n"}
     ),
+    "a package that hides a module goes": (
+        {"main.py": "import pkg\npkg.scan()\n", "pkg/__init__.py": "from pkg.scan import scan\n", "pkg/scan.py": "def scan(): ...\n",
+         "pkg.py": ""},
+        {"main.py": "import pkg\npkg.scan()\n", "pkg/scan.py": "def scan(): ...\n", "pkg.py": ""},
+    ),
     "a module of a package comes": (
         {"src/t/m.py": "import t.v\ndef f():\n    t.v.size()\n", "src/t/__init__.py": ""}, {"src/t/v.py": "def size(): ...\n"}
     ),
