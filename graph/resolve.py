@@ -71,6 +71,9 @@ class Resolver:
         differing: Differences = {}
         if all(new is not None and old is not None and _same_interface(new, old, before) for new, old in pairs):
             self._links = {**old_links}
+            self.tables.modules.update(
+                (new.module, new) for new, _ in pairs if new is not None and new.module in self.tables.modules
+            )
         else:
             self.tables = Tables(files)
             self._links = self._linked(

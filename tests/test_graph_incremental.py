@@ -450,7 +450,7 @@ def test_the_updated_graph_of_a_target_equals_the_rebuilt_one(start, edits):
 
 
 @pytest.mark.slow
-@settings(max_examples=2_000, deadline=None, derandomize=SAME, suppress_health_check=CHECKS)
+@settings(max_examples=300, deadline=None, derandomize=SAME, suppress_health_check=CHECKS)
 @given(st.sampled_from((*SMALL, *[DENSE] * 20, *LARGE)), SEQUENCES)
-def test_the_updated_graph_equals_the_rebuilt_one_over_tens_of_thousands_of_edits(start, edits):
+def test_the_updated_graph_equals_the_rebuilt_one_over_thousands_of_edits(start, edits):
     follow(start, edits)
