@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import ast
-import builtins
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from graph.outline import DEFINITIONS, binders, blocks, own_names, set_attributes, statements
 from graph.units import FUNCTIONS, imported, parse
+from graph.walk import BUILTINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-_BUILTINS = frozenset(dir(builtins)) | {
-    "__file__",
-    "__name__",
-    "__doc__",
-    "__spec__",
-    "__path__",
-    "__class__",
-    "__package__",
-}
 
 
 def loads(body: Iterable[ast.stmt]) -> Counter[str]:
     """Count the names that statements load, builtins left out, in the order of their first use."""
     nodes = (node for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name))
-    return Counter(n.id for n in nodes if isinstance(n.ctx, ast.Load) and n.id not in _BUILTINS)
+    return Counter(n.id for n in nodes if isinstance(n.ctx, ast.Load) and n.id not in BUILTINS)
 
 
 def declared(text: str) -> tuple[frozenset[str], frozenset[str]]:

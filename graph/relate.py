@@ -19,7 +19,7 @@ from graph.training import training_edges
 from graph.values import Tag, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from graph.facts import CallSite, FunctionFacts
     from graph.model import Node
@@ -32,8 +32,6 @@ _DEFINED = (NodeKind.CLASS, NodeKind.FUNCTION, NodeKind.PARAMETER, NodeKind.ATTR
 _IMPLICIT = (NodeKind.STATEMENT, NodeKind.FUNCTION, NodeKind.CLASS, NodeKind.IMPORT)
 _STATED = (NodeKind.STATEMENT, NodeKind.PARAMETER)
 _POSSIBLE = frozenset({Rule.CALLBACK, Rule.REGISTRY, Rule.OVERRIDE})
-
-
 _SURENESS = {Confidence.EXACT: 0, Confidence.INFERRED: 1, Confidence.MAY: 2}
 
 
@@ -51,6 +49,7 @@ class Relations:
         self.resolver, self.tables = resolver, resolver.tables
         self.modules = {file.module: file for file in files.values()}
         self.consulted: set[str] = set()
+        self._values: Callable[[str], list[Value]]  # of the file that is read
 
     def of_file(self, file: FileSyntax) -> tuple[tuple[Edge, ...], frozenset[str]]:
         """Return the edges of a file that values decide, each once, and the declarations that they depend on."""
@@ -60,6 +59,7 @@ class Relations:
             self._classes, self._imports, self._call_sites, self._implicit, self._returns, self._attributes, self._decorators
         )  # fmt: skip
         solution = Solution(self.resolver, file, self.consulted)
+        self._values = solution.values
         learning = (
             module_edges(solution, self.attribute_nodes), config_edges(solution, self.attribute_nodes), dimension_edges(solution),
             training_edges(solution),
@@ -129,7 +129,6 @@ class Relations:
             and self.node(variable) is not None
             and {b.kind for b in self.tables.names_of(found).get(name, ())} <= {"alias", "value"}
         ):
-            self.tables.visited.add(found)
             return variable
         held = self.tables.imported(f"{base}.{name}" if name else base, module, named=bool(name))
         return held.name if held is not None else ""
@@ -141,12 +140,6 @@ class Relations:
                     yield Edge(held.name, slot, EdgeKind.DECORATES)
 
     # --- calls --------------------------------------------------------------------------------------------------------------------
-
-    def _values(self, cell: str) -> list[Value]:
-        if not cell:
-            return []
-        self.consulted.add(cell)
-        return sorted(self.resolver.values(cell), key=_order)
 
     def _call_sites(self, file: FileSyntax) -> Iterator[Edge]:
         for site in file.facts.sites:
@@ -235,10 +228,6 @@ class Relations:
             slot = f"{held.name}:/var.{name}"
             if self.node(slot) is not None:
                 yield slot
-
-
-def _order(held: Value) -> tuple[str, str, str]:
-    return held.name, held.tag, held.of if isinstance(held.of, str) else ""
 
 
 def parameters(function: FunctionFacts, arguments: Arguments, *, bound: bool) -> Iterator[str]:

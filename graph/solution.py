@@ -29,7 +29,7 @@ class Solution:
         if not cell:
             return []
         self.consulted.add(cell)
-        return sorted(self.resolver.values(cell), key=lambda held: (held.name, held.tag))
+        return sorted(self.resolver.values(cell), key=_order)
 
     def contents(self, cell: str, holding: tuple[Tag, ...] = _HOLDING) -> Iterator[Value]:
         """Walk what a cell holds, and what the containers among it hold."""
@@ -76,3 +76,7 @@ def argument(site: CallSite, name: str, place: int) -> str:
 def _inside(held: Value) -> Iterable[str]:
     older = held.of[1] if isinstance(held.of, tuple) else ()
     return (f"{held.name}[]", *(f"{part.cell}[]" for part in older))
+
+
+def _order(held: Value) -> tuple[str, str, str]:
+    return held.name, held.tag, held.of if isinstance(held.of, str) else ""
