@@ -151,7 +151,7 @@ class Expressions(Scopes):
                 self.out.touches.append(Touch(self.statement, arguments[0].cell, key.strip("'"), writes=False))
                 self.out.elements.append(Element(self.statement, arguments[0].cell, into))
             else:
-                self.watch(arguments[0].cell, GetMember(into, arguments[1].cell, self.statement))
+                self.watch(arguments[0].cell, GetMember(into, arguments[1].cell))
             self.flow(arguments[2].cell if len(arguments) > 2 else "", into)
         return False
 

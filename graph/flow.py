@@ -210,7 +210,7 @@ class _Reader(Statements):
             }:
                 continue
             into = f"{slot}^{place}"
-            self.watch(decorator, Decorate(cell, into, slot, ours=isinstance(node, ast.Name)))
+            self.watch(decorator, Decorate(cell, into, slot))
             cell = into
         into = self.bind(name, Name(kind, slot), slot)
         self.flow(cell, into)

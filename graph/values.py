@@ -251,12 +251,11 @@ class Annotate:
 
 @dataclass(frozen=True, slots=True)
 class Decorate:
-    """What arrives decorates the function or class in `cell`; the result goes to `into`. `ours`: only what it returns counts."""
+    """What arrives decorates the function or class in `cell`; the result goes to `into`."""
 
     cell: str
     into: str
     site: str
-    ours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +334,6 @@ class GetMember:
 
     into: str
     by: str
-    site: str
 
 
 @dataclass(frozen=True, slots=True)
