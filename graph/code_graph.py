@@ -13,7 +13,7 @@ from graph.syntax import lookup
 from graph.values import Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tree_sitter import Node as SyntaxNode
 
@@ -88,11 +88,32 @@ class CodeGraph:
 
     def out(self, slot: str) -> tuple[Edge, ...]:
         """Return the edges that leave a node."""
-        return tuple(edge for part in self.relations.values() for edge in part.by_source.get(slot, ()))
+        return tuple(edge for part in self._saying(slot) for edge in part.by_source.get(slot, ()))
 
     def into(self, slot: str) -> tuple[Edge, ...]:
         """Return the edges that end at a node."""
-        return tuple(edge for part in self.relations.values() for edge in part.by_target.get(slot, ()))
+        return tuple(edge for part in self._saying(slot) for edge in part.by_target.get(slot, ()))
+
+    def _saying(self, slot: str) -> Sequence[FileEdges]:
+        """Return the parts that say something of a node, file by file: its own file, and those in which it is foreign."""
+        node = self.nodes.get(slot)
+        own = self.relations.get(node.path) if node is not None else None
+        others = self._foreign.get(slot, ())
+        if own is None or not others:
+            return others if own is None else (own,)
+        return sorted((own, *others), key=lambda part: self._order[part.file.path])
+
+    @cached_property
+    def _foreign(self) -> Mapping[str, list[FileEdges]]:
+        found: defaultdict[str, list[FileEdges]] = defaultdict(list)
+        for part in self.relations.values():
+            for slot in part.foreign:
+                found[slot].append(part)
+        return found
+
+    @cached_property
+    def _order(self) -> Mapping[str, int]:
+        return {path: number for number, path in enumerate(self.relations)}
 
     def of_kind(self, kind: NodeKind) -> Iterator[Node]:
         """Walk the nodes of one kind in source order."""

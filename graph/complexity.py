@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from graph.units import CACHED_UNITS, COMPREHENSIONS, FUNCTIONS, located, parse, read_modules
+from graph.units import CACHED_UNITS, COMPREHENSIONS, FUNCTIONS, located, read_modules, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ def complexity(files: Mapping[str, bytes]) -> Complexity:
 
 @lru_cache(maxsize=CACHED_UNITS)
 def _count_unit(text: str) -> Complexity:
-    tree = parse(text)
+    tree = tree_of(text)
     nodes = list(_weighty(tree))
     return Complexity(sum(map(_paths, nodes)), _effort(tree, 0, ""), len(nodes) - 1)
 

@@ -21,29 +21,42 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from graph.canonical import canonical_unit
 from graph.reader import count_unit
-from graph.units import Symbol, known_names, located, read_modules
+from graph.units import CACHED_FILES, known_names, located, read_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from graph.units import Module
-
-    _Symbols = Mapping[str, Symbol]
+    from graph.reader import Names
+    from graph.units import Known, Module, Paths, Symbol
 
 # What a feature of a category weighs: a library first used is the larger step than a loop, that than a callee, that than a literal.
 _WEIGHTS = {"import": 5.0, "control": 3.0, "call": 2.0, "operator": 2.0, "edge": 0.25, "shape": 0.25, "literal": 0.25}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Features:
-    """Feature -> count over all files. A feature is a category and what was counted: `call torch.nn.functional.gelu`."""
+    """Feature -> count, file by file. A feature is a category and what was counted: `call torch.nn.functional.gelu`.
 
-    counts: Mapping[str, int]
+    Files that two programs share are the same objects in both, so what is between them costs no more than the others.
+    """
+
+    parts: tuple[Mapping[str, int], ...]
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """Feature -> count over all files."""
+        return _sum(self.parts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Features) and self.counts == other.counts
+
+    __hash__ = None  # type: ignore[assignment]  # a value that is compared by its mappings, as they are
 
 
 def features(files: Mapping[str, bytes]) -> Features:
@@ -53,15 +66,11 @@ def features(files: Mapping[str, bytes]) -> Features:
     """
     modules = read_modules(files)
     known = known_names(modules)
-    paths: defaultdict[str, list[str]] = defaultdict(list)  # by their last word
-    for path in known:
-        paths[path.rpartition(".")[2]].append(path)
-    counts: Counter[str] = Counter()
+    parts = []
     for module in modules:
         with located(module.path):
-            for unit_counts in _count_module(module, known, paths):
-                counts.update(unit_counts)
-    return Features(dict(counts))
+            parts.append(_count_module(module, known))
+    return Features(tuple(parts))
 
 
 def distance(a: Features, b: Features) -> float:
@@ -69,7 +78,7 @@ def distance(a: Features, b: Features) -> float:
 
     Units: about 0.3 for a literal, 1 for an operator, 3 for a callee, 5 for a loop or a library, 1000 for another repository.
     """
-    return math.fsum(map(abs, displacement(a, b).values()))
+    return norm(displacement(a, b))
 
 
 def displacement(of: Features, base: Features) -> dict[str, float]:
@@ -77,8 +86,33 @@ def displacement(of: Features, base: Features) -> dict[str, float]:
 
     The L1 distance of two displacements from one base is the distance of the two programs, at the price of what changed.
     """
-    changed = {feature for feature, _ in of.counts.items() ^ base.counts.items()}
-    return {feature: _WEIGHTS[feature.partition(" ")[0]] * _log_change(of, base, feature) for feature in changed}
+    shared = {id(part) for part in of.parts} & {id(part) for part in base.parts}
+    others = [part for part in of.parts if id(part) in shared]
+    after, before = (_sum(part for part in each.parts if id(part) not in shared) for each in (of, base))
+    changed = {feature for feature, _ in after.items() ^ before.items()}
+    return {feature: _step(feature, after, before, sum(part.get(feature, 0) for part in others)) for feature in changed}
+
+
+def norm(place: Mapping[str, float]) -> float:
+    """Return the L1 norm of a displacement: exact, whatever the order of features."""
+    return math.fsum(map(abs, place.values()))
+
+
+def by_category(place: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Part a displacement by what was counted, the category that moved most first; of each, the largest steps first."""
+    parts: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for feature, step in sorted(place.items(), key=lambda item: (-abs(item[1]), item[0])):
+        category, _, counted = feature.partition(" ")
+        parts[category][counted] = step
+    return dict(sorted(parts.items(), key=lambda item: (-norm(item[1]), item[0])))
+
+
+def breakdown(a: Features, b: Features) -> dict[str, dict[str, float]]:
+    """Say what the distance from one program to another is made of: category -> what was counted -> signed step.
+
+    The norms of the categories add up to the distance. Both levels begin with what counts most.
+    """
+    return by_category(displacement(b, a))
 
 
 def canonical_digest(files: Mapping[str, bytes]) -> str:
@@ -97,18 +131,40 @@ def canonical_digest(files: Mapping[str, bytes]) -> str:
     return hasher.hexdigest()
 
 
-def _log_change(of: Features, base: Features, feature: str) -> float:
-    return math.log1p(of.counts.get(feature, 0)) - math.log1p(base.counts.get(feature, 0))
+def _step(feature: str, after: Mapping[str, int], before: Mapping[str, int], both: int) -> float:
+    """Return the weighted step of a feature that both programs have so often in what they share."""
+    change = math.log1p(both + after.get(feature, 0)) - math.log1p(both + before.get(feature, 0))
+    return _WEIGHTS[feature.partition(" ")[0]] * change
 
 
-def _count_module(module: Module, known: _Symbols, paths: Mapping[str, list[str]]) -> Iterator[Mapping[str, int]]:
+def _sum(parts: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return total
+
+
+@lru_cache(maxsize=CACHED_FILES)
+def _count_module(module: Module, known: Known) -> Mapping[str, int]:
+    """Count a module, or find that nothing changed: neither its own text nor what its words stand for."""
+    own = [
+        (name, known.symbols[path]) for path in module.names.stated if (name := path.removeprefix(f"{module.name}."))
+    ]
+    dotted = [(word, known.paths[word]) for word in sorted(module.words & known.paths.keys())]
+    return _count_units(module, tuple(own), tuple(dotted))
+
+
+@lru_cache(maxsize=CACHED_FILES)
+def _count_units(module: Module, own: Names, dotted: tuple[tuple[str, Paths], ...]) -> Mapping[str, int]:
     """Count unit by unit; the roles of module-level variables go from one to the next."""
-    own = {name for unit in module.units for name, _ in unit.names}
+    names, paths = dict(own), dict(dotted)
     bound: dict[str, Symbol] = {}
+    counts: Counter[str] = Counter()
     for unit in module.units:
-        names = [(word, known[f"{module.name}.{word}"]) for word in sorted(unit.words & own)]
-        dotted = [(path, known[path]) for word in sorted(unit.words & paths.keys()) for path in paths[word]]
+        here = tuple((word, names[word]) for word in sorted(unit.words & names.keys()))
+        seen = tuple(paths[word] for word in sorted(unit.words & paths.keys()))
         before = tuple((word, bound[word]) for word in sorted(unit.words & bound.keys()))
-        counts, after = count_unit(unit.text, module.package, (*names, *dotted), before)
+        unit_counts, after = count_unit(unit.text, module.package, (here, seen), before)
         bound.update(after)
-        yield counts
+        counts.update(unit_counts)
+    return counts

@@ -10,12 +10,25 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
-from graph.units import CACHED_UNITS, COMPREHENSIONS, FUNCTIONS, Symbol, absolute, bindings, imported, parse, signature
+from graph.units import (
+    CACHED_UNITS,
+    COMPREHENSIONS,
+    FUNCTIONS,
+    Symbol,
+    absolute,
+    bindings,
+    imported,
+    signature,
+    tree_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from graph.units import Paths
 
 Names = tuple[tuple[str, Symbol], ...]
 
@@ -28,14 +41,17 @@ _FREE, _SELF, _PARAMETER, _LOCAL = Symbol("free"), Symbol("self"), Symbol("param
 
 
 @lru_cache(maxsize=CACHED_UNITS)
-def count_unit(text: str, package: str, known: Names, bound: Names) -> tuple[Mapping[str, int], Names]:
+def count_unit(
+    text: str, package: str, known: tuple[Names, tuple[Paths, ...]], bound: Names
+) -> tuple[Mapping[str, int], Names]:
     """Count the features of one unit.
 
-    `known` says what its words stand for in its module, and what paths into the sources stand for; `bound` gives the roles of
+    `known` says what its words stand for in its module, and what paths that end in them stand for; `bound` gives the roles of
     module-level variables before it. Returns feature -> count, and these roles after it.
     """
-    reader = _Reader(package, dict(known), dict(bound))
-    reader.read(parse(text).body, "module")
+    names, paths = known
+    reader = _Reader(package, dict(chain(names, *(each.symbols for each in paths))), dict(bound))
+    reader.read(tree_of(text).body, "module")
     return reader.counts, tuple(reader.module.items())
 
 

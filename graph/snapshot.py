@@ -27,6 +27,7 @@ class Snapshot:
     frozen: frozenset[str] = frozenset()
     parent: Snapshot | None = field(default=None, repr=False, compare=False)
     edit: str | None = None  # URI of the edit that made it from its parent
+    promises: tuple[str, ...] = ()  # what the edits so far need later ones to keep, see mutator.promises
 
     @property
     def digest(self) -> str:
@@ -46,9 +47,9 @@ class Snapshot:
             snapshot = snapshot.parent
         return tuple(reversed(edits))
 
-    def with_files(self, changed: Mapping[str, bytes], *, edit: str) -> Snapshot:
+    def with_files(self, changed: Mapping[str, bytes], *, edit: str, promises: tuple[str, ...] = ()) -> Snapshot:
         """Return the child snapshot in which the changed paths hold new bytes."""
-        return Snapshot({**self.files, **changed}, self.frozen, parent=self, edit=edit)
+        return Snapshot({**self.files, **changed}, self.frozen, parent=self, edit=edit, promises=promises)
 
 
 def read_snapshot(root: Path, paths: Iterable[str], *, frozen: Iterable[str] = ()) -> Snapshot:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import tree_sitter_python
 from tree_sitter import Language, Parser
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from graph.facts import FileFacts
     from graph.model import Node
 
+_COOKIE = re.compile(rb"coding[:=][ \t]*(?!utf-?8)[-\w.]+", re.IGNORECASE)
 _STEP = 256  # bytes compared at once
 _LANGUAGE = Language(tree_sitter_python.language())
 BLOCKS = frozenset(
@@ -84,6 +86,14 @@ class Unit:
     named: tuple[tuple[str, int, int], ...]  # what it sets by a call with the name
 
 
+class Cut(NamedTuple):
+    """Where a file may be cut: a top-level statement or a member of a top-level class, and the class that it belongs to."""
+
+    start: int  # of its line, in bytes
+    owner: int = -1  # where the class starts whose member or header it is
+    header: bool = False
+
+
 @dataclass(frozen=True)
 class FileSyntax:
     """Everything that one file says by itself."""
@@ -104,6 +114,30 @@ class FileSyntax:
     def by_slot(self) -> Mapping[str, Node]:
         """The nodes by slot."""
         return {node.slot: node for node in self.nodes}
+
+    @cached_property
+    def cuts(self) -> tuple[Cut, ...]:
+        """Where the file may be cut; nowhere but at its start when it is not UTF-8 or the parser did not understand all of it."""
+        plain = not self.tree.root_node.has_error and not _COOKIE.search(self.data[:400])
+        return tuple(_cuts(self.tree.root_node, self.data)) if plain else (Cut(0),)
+
+
+def _cuts(root: SyntaxNode, data: bytes) -> Iterator[Cut]:
+    yield Cut(0)
+    last = 0
+    for child in parts(root):
+        definition = child.child_by_field_name("definition") if child.type == "decorated_definition" else child
+        owner = definition if definition is not None and definition.type == "class_definition" else None
+        start = data.rfind(b"\n", 0, child.start_byte) + 1
+        if start > last:
+            yield Cut(start, start if owner is not None else -1, header=owner is not None)
+            last = start
+        body = owner.child_by_field_name("body") if owner is not None and start else None
+        for member in parts(body) if body is not None else ():
+            at = data.rfind(b"\n", 0, member.start_byte) + 1
+            if at > last:
+                yield Cut(at, start)
+                last = at
 
 
 def lookup(name: str, scope: str, scopes: Mapping[str, Scope]) -> tuple[Binding, ...]:

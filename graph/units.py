@@ -1,7 +1,9 @@
 """Units of text: a file cut into its top-level statements, with the names that each binds, read once per text.
 
 A search changes one statement of a repository at a time, so what is derived from a unit's text alone is kept: features, digests and
-complexity of the other units cost a look-up. Names of definitions are what stays when they are renamed (`Symbol`).
+complexity of the other units cost a look-up. So is what follows from a whole file: modules and what they bind (`Names`, `Known`) are
+the same objects as long as their sources, or the names in them, do not change. Names of definitions are what stays when they are renamed
+(`Symbol`).
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ import ast
 import re
 import tokenize
 import warnings
+from collections import defaultdict
 from contextlib import contextmanager
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from io import BytesIO
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,9 +30,16 @@ CACHED_UNITS = 8192  # about 100 versions of a repository with 80 top-level stat
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
-_CACHED_FILES = 256
+CACHED_FILES = 1024  # a repository of 100 files, and as many versions of some
+_CACHED_TREES = 32  # between cutting, reading and counting the same unit
+_CACHED_PROGRAMS = 64  # by the names that they bind, which few edits change
+_ATTEMPTS = 4  # to find where a statement ends before the whole file is parsed
 _REEXPORTS = 8  # an import of an import of an import: followed this far
 _WORD = re.compile(r"[^\W\d]\w*")
+_BLANK = r"(?:^[ \t]*(?:#[^\n]*)?\n)*"  # lines without code
+# What may begin a statement, with the lines without code above it.
+_START = re.compile(rf"{_BLANK}^(?![\s#)\]}}]|(?:else|elif|except|finally)\b).", re.MULTILINE)
+_QUOTES = ('"""', "'''")
 _NAMING = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
 
 
@@ -50,21 +61,61 @@ class Unit(NamedTuple):
     names: tuple[tuple[str, Symbol], ...]  # the path of a relative import begins with its dots
 
 
-class Module(NamedTuple):
-    """One Python file."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Names:
+    """What a module binds: dotted path -> symbol. Equal only to itself; versions of a module that bind the same have the same."""
+
+    stated: Mapping[str, Symbol]
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """One Python file, equal only to itself."""
 
     path: str
     units: tuple[Unit, ...]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The dotted name that imports use."""
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
-    @property
+    @cached_property
     def package(self) -> str:
         """What relative imports are relative to."""
         return self.name if self.path.endswith("__init__.py") else self.name.rpartition(".")[0]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of its units."""
+        return frozenset().union(*(unit.words for unit in self.units))
+
+    @cached_property
+    def names(self) -> Names:
+        """What it binds."""
+        return _names(self.name, self.package, tuple(name for unit in self.units for name in unit.names))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paths:
+    """The dotted paths that end in one word. Equal only to itself, and the same as long as they stand for the same."""
+
+    symbols: tuple[tuple[str, Symbol], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What all modules of a program bind: dotted path -> symbol; an import from the sources is what it imports."""
+
+    symbols: Mapping[str, Symbol]
+
+    @cached_property
+    def paths(self) -> Mapping[str, Paths]:
+        """What ends in a word, by that word."""
+        found: defaultdict[str, list[tuple[str, Symbol]]] = defaultdict(list)
+        for path, symbol in self.symbols.items():
+            found[path.rpartition(".")[2]].append((path, symbol))
+        return {word: _paths(tuple(each)) for word, each in found.items()}
 
 
 def read_modules(files: Mapping[str, bytes]) -> tuple[Module, ...]:
@@ -72,7 +123,7 @@ def read_modules(files: Mapping[str, bytes]) -> tuple[Module, ...]:
 
     Raises: GraphError: a file does not parse.
     """
-    return tuple(Module(path, _read_units(path, data)) for path, data in sorted(files.items()) if path.endswith(".py"))
+    return tuple(_read_module(path, data) for path, data in sorted(files.items()) if path.endswith(".py"))
 
 
 @contextmanager
@@ -93,16 +144,15 @@ def parse(text: str, path: str = "") -> ast.Module:
         return ast.parse(text, path)
 
 
-def known_names(modules: Iterable[Module]) -> dict[str, Symbol]:
-    """Resolve what all modules bind: `module.name` -> symbol; an import from the sources is what it imports."""
-    stated: dict[str, Symbol] = {}
-    for module in modules:
-        for unit in module.units:
-            for name, symbol in unit.names:
-                path = f"{module.name}.{name}"
-                if symbol is not VARIABLE or path not in stated:
-                    stated[path] = symbol._replace(path=absolute(symbol.path, module.package))
-    return {path: _settle(symbol, stated) for path, symbol in stated.items()}
+@lru_cache(maxsize=_CACHED_TREES)
+def tree_of(text: str) -> ast.Module:
+    """Parse a unit to be read by several; nobody may change the tree."""
+    return parse(text)
+
+
+def known_names(modules: Iterable[Module]) -> Known:
+    """Resolve what all modules bind."""
+    return _known(tuple(module.names for module in modules))
 
 
 def absolute(path: str, package: str) -> str:
@@ -160,24 +210,61 @@ def signature(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Sy
     return Symbol(f"def/{_arity(node)}:{_kind(returned)}")
 
 
-@lru_cache(maxsize=_CACHED_FILES)
-def _read_units(path: str, data: bytes) -> tuple[Unit, ...]:
+@lru_cache(maxsize=CACHED_FILES)
+def _read_module(path: str, data: bytes) -> Module:
     with located(path):
         encoding, _ = tokenize.detect_encoding(BytesIO(data).readline)
         text = data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
-        ends = [0]
-        for statement in parse(text, path).body:
-            if statement.lineno <= ends[-1]:
-                ends.pop()
-            ends.append(statement.end_lineno or statement.lineno)
+        ends = _ends_by_blocks(text)
+        if ends is None:
+            ends = _ends(parse(text, path))
         lines = text.split("\n")
-        return tuple(_read_unit("\n".join(lines[start:end])) for start, end in pairwise(ends))
+        return Module(path, tuple(_read_unit("\n".join(lines[a:b])) for a, b in pairwise((0, *ends))))
+
+
+def _ends(tree: ast.Module) -> tuple[int, ...]:
+    """Return the last line of each top-level statement; of those that share a line, of the last one."""
+    ends = [0]
+    for statement in tree.body:
+        if statement.lineno <= ends[-1]:
+            ends.pop()
+        ends.append(statement.end_lineno or statement.lineno)
+    return tuple(ends[1:])
+
+
+def _ends_by_blocks(text: str) -> tuple[int, ...] | None:
+    """Return the ends of a text that parses block by block, from one line that may begin a statement to the next; else None.
+
+    Blocks that parse alone parse the same together: what continues a statement begins none. A block that does not parse may go on
+    in the next one, as a text of several lines does.
+    """
+    ends: list[int] = []
+    first, before, attempts = 0, 0, 0  # offset and line where the block begins, and how often it did not parse
+    for stop in (*(match.start() for match in _START.finditer(text) if match.start()), len(text)):
+        block = text[first:stop]
+        if attempts and stop < len(text) and any(block.count(quotes) % 2 for quotes in _QUOTES):
+            continue
+        found = _block_ends(block)
+        if found is not None:
+            ends += [before + end for end in found]
+            first, before, attempts = stop, before + block.count("\n"), 0
+        elif (attempts := attempts + 1) > _ATTEMPTS:
+            return None
+    return tuple(ends) if first == len(text) else None
+
+
+@lru_cache(maxsize=CACHED_UNITS)
+def _block_ends(block: str) -> tuple[int, ...] | None:
+    try:
+        return _ends(tree_of(block.removesuffix("\n")))
+    except (SyntaxError, ValueError):
+        return None
 
 
 @lru_cache(maxsize=CACHED_UNITS)
 def _read_unit(text: str) -> Unit:
     names: dict[str, Symbol] = {}
-    for name, node in bindings(parse(text).body):
+    for name, node in bindings(tree_of(text).body):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names[name] = Symbol("", dict(imported(node))[name])
         elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
@@ -185,6 +272,31 @@ def _read_unit(text: str) -> Unit:
         else:
             names.setdefault(name, VARIABLE)
     return Unit(text, frozenset(_WORD.findall(text)), tuple(names.items()))
+
+
+@lru_cache(maxsize=CACHED_FILES)
+def _names(module: str, package: str, bound: tuple[tuple[str, Symbol], ...]) -> Names:
+    stated: dict[str, Symbol] = {}
+    for name, symbol in bound:
+        path = f"{module}.{name}"
+        if symbol != VARIABLE or path not in stated:
+            stated[path] = symbol._replace(path=absolute(symbol.path, package))
+    return Names(stated)
+
+
+@lru_cache(maxsize=CACHED_UNITS)
+def _paths(symbols: tuple[tuple[str, Symbol], ...]) -> Paths:
+    return Paths(symbols)
+
+
+@lru_cache(maxsize=_CACHED_PROGRAMS)
+def _known(modules: tuple[Names, ...]) -> Known:
+    stated: dict[str, Symbol] = {}
+    for module in modules:
+        for path, symbol in module.stated.items():
+            if symbol != VARIABLE or path not in stated:
+                stated[path] = symbol
+    return Known({path: _settle(symbol, stated) for path, symbol in stated.items()})
 
 
 def _settle(symbol: Symbol, stated: Mapping[str, Symbol]) -> Symbol:

@@ -13,11 +13,11 @@ from graph.model import EdgeKind, NodeKind
 from graph.snapshot import GraphError, Snapshot, python_files, read_snapshot
 from graph.summary import summarize
 from harness.sources import open_sources
-from mutator.grammar import DEFAULT_GRAMMAR
+from mutator.shipped import default_grammar
 
 CASES = Path(__file__).parent / "cases" / "calls"
 BYTELM = open_sources("bytelm")
-EDITS = tuple(DEFAULT_GRAMMAR.edits(BYTELM.graph, protected=BYTELM.protected))
+EDITS = tuple(default_grammar().edits(BYTELM.graph, protected=BYTELM.protected))
 
 
 def graph_of(**sources):
@@ -139,7 +139,7 @@ def test_slots_are_unique_and_every_edge_ends_at_a_node():
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(EDITS))
 def test_a_graph_rebuilt_after_an_edit_equals_one_built_from_nothing(edit):
-    edited = DEFAULT_GRAMMAR.apply(BYTELM.graph, edit, protected=BYTELM.protected)
+    edited = default_grammar().apply(BYTELM.graph, edit, protected=BYTELM.protected)
     incremental = build_graph(edited, previous=BYTELM.graph)
     assert incremental == build_graph(edited)
     assert incremental != BYTELM.graph

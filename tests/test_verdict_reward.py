@@ -8,9 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from graph.archive import Archive
 from graph.complexity import Complexity, complexity
 from graph.snapshot import GraphError
-from harness.reward import COMPLEXITY, EQUIVALENT, FAILURE, NOVELTY, Archive, reward_of
+from harness.reward import COMPLEXITY, EQUIVALENT, FAILURE, NOVELTY, reward_of
 from harness.values import Decision, Outcome, Status, TrialError, Verdict
 from harness.verdict import PAIRED_SD_FLOOR, SCREEN_Z, SD_FLOOR, Incumbent, Noise, incumbent_of, judge, noise_of, screen
 
