@@ -12,14 +12,20 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlencode
 
 Scalar = str | int | float | bool
+Choice = tuple[tuple[str, Scalar], ...]
+"""What is chosen at a site: (name, value) pairs, sorted by name; empty where there is nothing to choose."""
 
-_URI = re.compile(r"(?P<kind>[a-z][a-z0-9-]*)@(?P<site>[^?#]+)(?:\?(?P<choice>[^#]*))?(?:#(?P<anchor>[0-9a-f]+))?")
+_URI = re.compile(
+    r"(?P<kind>[a-z][a-z0-9-]*)(?::(?P<version>[1-9][0-9]{0,3}))?@(?P<site>[^?#]+)(?:\?(?P<choice>[^#]*))?(?:#(?P<anchor>[0-9a-f]+))?"
+)
 _INT = re.compile(r"[+-]?[0-9]{1,300}")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?")
 
 
 class EditError(Exception):
     """An edit that cannot be applied: unknown, refused, drifted, conflicting or rendering to broken code."""
+
+    rung = ""  # of the verification ladder, where that refused it (mutator.verify.Rung)
 
 
 class SiteGone(EditError):
@@ -32,15 +38,18 @@ class Edit:
 
     kind: str
     site: str
-    choice: tuple[tuple[str, Scalar], ...] = ()
+    choice: Choice = ()
     anchor: str = ""
+    version: int = 1  # of the kind
 
     @property
     def uri(self) -> str:
         """Print the edit; `parse_edit` reads it back."""
         choice = urlencode([(name, _print_scalar(value)) for name, value in self.choice], quote_via=quote)
         return (
-            f"{self.kind}@{self.site}" + (f"?{choice}" if choice else "") + (f"#{self.anchor}" if self.anchor else "")
+            f"{self.kind}{f':{self.version}' if self.version > 1 else ''}@{self.site}"
+            + (f"?{choice}" if choice else "")
+            + (f"#{self.anchor}" if self.anchor else "")
         )
 
 
@@ -54,7 +63,7 @@ def parse_edit(uri: str) -> Edit:
         raise EditError(f"{uri}: is no edit; write kind@site?name=value, as `codegraft edits` prints them")
     pairs = parse_qsl(match["choice"] or "", keep_blank_values=True)
     choice = tuple(sorted((name, _parse_scalar(text)) for name, text in pairs))
-    return Edit(match["kind"], match["site"], choice, match["anchor"] or "")
+    return Edit(match["kind"], match["site"], choice, match["anchor"] or "", int(match["version"] or 1))
 
 
 def _print_scalar(value: Scalar) -> str:

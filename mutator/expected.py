@@ -10,8 +10,9 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
 from typing import TYPE_CHECKING
+
+from mutator.chunks import read_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 _HOLE = "hole"
 
 
-def keeps_surroundings(data: bytes, replacements: Sequence[Replacement]) -> bool:
+@lru_cache(maxsize=4096)
+def keeps_surroundings(data: bytes, replacements: tuple[Replacement, ...]) -> bool:
     """Whether the replacements, sorted and planned on these bytes, leave the tree around them as it was.
 
     Returns: False as well when the new source is not Python.
@@ -38,7 +40,7 @@ def keeps_surroundings(data: bytes, replacements: Sequence[Replacement]) -> bool
     old_spans = [(r.start, r.end) for r in replacements]
     try:
         return _masked(data, old_spans, swapped).shape() == _masked(source, spans, swapped).shape()
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError):
         return False
 
 
@@ -69,13 +71,6 @@ class _Fill(ast.NodeTransformer):
         return self.part if node.id == self.name else node
 
 
-@lru_cache(maxsize=64)
-def _parsed(data: bytes) -> tuple[ast.Module, tuple[int, ...]]:
-    bom = 3 if data.startswith(b"\xef\xbb\xbf") else 0  # columns of the first line do not count it
-    lines = data[bom:].splitlines(keepends=True)
-    return ast.parse(data), tuple(accumulate(map(len, lines), initial=bom))
-
-
 @dataclass(frozen=True, slots=True)
 class _Masked:
     """One side of the comparison: a source with holes. Equal sides have equal `shape()`."""
@@ -86,19 +81,13 @@ class _Masked:
     lines: tuple[int, ...]
     tree: ast.Module
 
-    def shape(self) -> tuple[object, ...]:
+    def shape(self) -> object:
         """Return the statements: as they stand where no hole is near, else as a tree with holes."""
-        body = [statement for statement in self.tree.body if self._hole(statement) is not False]
-        reach = [*(self._start(statement) for statement in body[1:]), len(self.data)]  # up to where the next one starts
-        return tuple(self._statement(statement, end) for statement, end in zip(body, reach, strict=True))
+        return self._walk_all(self.tree.body, len(self.data))
 
-    def _statement(self, statement: ast.stmt, reach: int) -> object:
-        start = self._start(statement)
-        near = any(first <= reach and start <= last for first, last in self.spans)
-        return self._walk(statement) if near else self.data[start : self._place(statement)[1]]
-
-    def _start(self, statement: ast.stmt) -> int:
-        return min(self._place(node)[0] for node in (statement, *getattr(statement, "decorator_list", ())))
+    def _start(self, node: ast.stmt | ast.expr) -> int:
+        decorators = getattr(node, "decorator_list", ())
+        return self._place(decorators[0] if decorators else node)[0]
 
     def _place(self, node: ast.AST) -> tuple[int, int]:
         start = self.lines[getattr(node, "lineno", 1) - 1] + getattr(node, "col_offset", 0)
@@ -112,16 +101,33 @@ class _Masked:
         inside = (swap for (a, b), swap in zip(self.spans, self.swapped, strict=True) if a <= start and end <= b)
         return next(inside, None)
 
-    def _walk(self, value: object) -> object:
+    def _walk(self, value: object, reach: int) -> object:
+        """Return the shape of a value; `reach` is where the next statement starts, up to which an insertion may belong to it."""
         if isinstance(value, list):
-            return tuple(self._walk(v) for v in value if not isinstance(v, ast.AST) or self._hole(v) is not False)
+            return self._walk_all(value, reach)
         if not isinstance(value, ast.AST):
             return value
         if self._hole(value) is not None:
             return _HOLE
-        return (type(value).__name__, *(self._walk(getattr(value, name, None)) for name in value._fields))
+        if isinstance(value, (ast.stmt, ast.expr)):
+            start, end = self._start(value), self._place(value)[1]
+            last_byte = reach if isinstance(value, ast.stmt) else end
+            if not any(first <= last_byte and start <= last for first, last in self.spans):
+                return type(value).__name__, self.data[start:end]  # equal text is an equal tree
+        return (type(value).__name__, *(self._walk(getattr(value, name, None), reach) for name in value._fields))
+
+    def _walk_all(self, values: Sequence[object], reach: int) -> tuple[object, ...]:
+        """Walk a list; statements may be swapped for more or fewer of them."""
+        kept = [v for v in values if not isinstance(v, ast.AST) or self._hole(v) is not False]
+        found: list[object] = []
+        for index, value in enumerate(kept):
+            following = kept[index + 1] if index + 1 < len(kept) else None
+            shape = self._walk(value, self._start(following) if isinstance(following, ast.stmt) else reach)
+            if shape is not _HOLE or found[-1:] != [_HOLE] or not isinstance(value, ast.stmt):
+                found.append(shape)
+        return tuple(found)
 
 
 def _masked(data: bytes, spans: Sequence[tuple[int, int]], swapped: Sequence[bool]) -> _Masked:
-    tree, lines = _parsed(data)
+    tree, lines = read_code(data)
     return _Masked(data, spans, swapped, lines, tree)

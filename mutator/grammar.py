@@ -1,50 +1,72 @@
-"""The grammar: which edits exist. A value: kinds in an order, added with `+`, narrowed with `only`."""
+"""The grammar: which edits exist. A value: kinds in an order, added with `+`, narrowed with `only` and `without`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
+from mutator.domain import Domain
 from mutator.edit import Edit, EditError, SiteGone
-from mutator.intents import ReplaceExpr
-from mutator.kind import Choice, EditKind, Reason, Refused
-from mutator.kinds.flip_flag import FlipFlag
-from mutator.kinds.insert_grad_clip import InsertGradClip
-from mutator.kinds.insert_norm import InsertNorm
-from mutator.kinds.replace_operator import ReplaceOperator
-from mutator.kinds.scale_literal import ScaleLiteral
-from mutator.kinds.swap_activation import SwapActivation
-from mutator.kinds.swap_optimizer import SwapOptimizer
-from mutator.kinds.thread_parameter import ThreadParameter
+from mutator.intents import Intent, Promise, ReplaceExpr, SetArg
+from mutator.kind import EditKind, Reason, Refused
 from mutator.protect import is_protected
 from mutator.render import render
 from mutator.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from graph.snapshot import Snapshot
     from mutator.patch import Patch
 
+_UNITS = (NodeKind.FUNCTION, NodeKind.CLASS, NodeKind.MODULE)
+
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """Edit kinds in a fixed order."""
+    """Edit kinds in a fixed order, and how often a policy without experience should try each: 1 unless a prior says otherwise."""
 
     kinds: tuple[EditKind, ...]
+    priors: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __add__(self, other: Grammar) -> Grammar:
-        """Return the kinds of both."""
-        return Grammar((*self.kinds, *other.kinds))
+        """Return the kinds of both; the right one's prior holds.
+
+        Raises: EditError: both have a kind of the same name.
+        """
+        twice = {kind.name for kind in self.kinds} & {kind.name for kind in other.kinds}
+        if twice:
+            raise EditError(f"{min(twice)}: is in both grammars; give one of the kinds another name")
+        return Grammar((*self.kinds, *other.kinds), {**self.priors, **other.priors})
 
     def only(self, *names: str) -> Grammar:
         """Return the grammar with the named kinds alone.
 
         Raises: EditError: a name is no kind of this grammar.
         """
-        return Grammar(tuple(self.kind(name) for name in names))
+        return Grammar(tuple(self.kind(name) for name in names), self.priors)
+
+    def without(self, *names: str) -> Grammar:
+        """Return the grammar without the named kinds.
+
+        Raises: EditError: a name is no kind of this grammar.
+        """
+        left_out = {self.kind(name).name for name in names}
+        return Grammar(tuple(kind for kind in self.kinds if kind.name not in left_out), self.priors)
+
+    def weighted(self, **priors: float) -> Grammar:
+        """Return the grammar with other priors; underscores stand for hyphens: `weighted(scale_literal=5.0)`.
+
+        Raises: EditError: a name is no kind of this grammar, or a prior is not positive.
+        """
+        named = {self.kind(name.replace("_", "-")).name: prior for name, prior in priors.items()}
+        for name, prior in named.items():
+            if not prior > 0:
+                raise EditError(f"{name}: has the prior {prior}; give a number above 0, or leave the kind out")
+        return Grammar(self.kinds, {**self.priors, **named})
 
     def kind(self, name: str) -> EditKind:
         """Return the kind of that name.
@@ -56,55 +78,85 @@ class Grammar:
                 return kind
         raise EditError(f"{name}: is no edit kind; choose one of {', '.join(kind.name for kind in self.kinds)}")
 
-    def edits(self, graph: CodeGraph, *, protected: frozenset[str] = frozenset()) -> Iterator[Edit]:
-        """Walk all legal edits: kind by kind, site by site in source order, choice by choice."""
+    def sites(
+        self, graph: CodeGraph, *, protected: frozenset[str] = frozenset()
+    ) -> Iterator[tuple[EditKind, Node, Domain]]:
+        """Walk where something may be edited, and what may be chosen there: kind by kind, in source order."""
+        nodes: dict[NodeKind, list[Node]] = {}
+        for node in graph.nodes.values():
+            if node.path and not graph.frozen(node):
+                nodes.setdefault(node.kind, []).append(node)
         for kind in self.kinds:
-            for site in kind.sites(graph):
-                if graph.frozen(site) or is_protected(graph, site, protected):
-                    continue
-                for choice in kind.choices(graph, site):
-                    if _applies(graph, kind, site, choice, protected):
-                        yield Edit(kind.name, site.slot, choice, site.anchor)
+            for site in nodes.get(kind.at, ()):
+                domain = kind.domain(graph, site)
+                if isinstance(domain, Domain) and not is_protected(graph, site, protected):
+                    yield kind, site, domain
+
+    def edits(self, graph: CodeGraph, *, protected: frozenset[str] = frozenset()) -> Iterator[Edit]:
+        """Walk all legal edits on the grids of their domains: kind by kind, site by site, choice by choice."""
+        for kind, site, domain in self.sites(graph, protected=protected):
+            fits: dict[object, bool] = {}
+            for choice in domain.options():
+                intents = kind.plan(graph, site, dict(choice))
+                layout = tuple(map(_layout, intents))
+                if layout not in fits:
+                    fits[layout] = _fits(graph, intents, protected)
+                if fits[layout]:
+                    yield Edit(kind.name, site.slot, choice, site.anchor, kind.version)
 
     def plan(self, graph: CodeGraph, edit: Edit, *, protected: frozenset[str] = frozenset()) -> Patch:
         """Turn an edit into a verified patch on the graph's snapshot.
 
         Raises: SiteGone: the site is not there. Refused: the edit is not legal there or does not verify. EditError: no such kind.
         """
+        return self._plan(graph, edit, protected)[0]
+
+    def intents(self, graph: CodeGraph, edit: Edit, *, protected: frozenset[str] = frozenset()) -> tuple[Intent, ...]:
+        """Say what an edit changes, before it is rendered and verified; see `plan` for what it raises."""
         kind = self.kind(edit.kind)
-        site = self._site(graph, kind, edit, protected)
-        choices = kind.choices(graph, site)
-        if edit.choice not in choices:
-            offered = ", ".join(Edit("", "", choice).uri[1:] or "nothing to choose" for choice in choices)
-            raise Refused(Reason.NO_CHOICE, f"{edit.uri}: the site offers no such choice; choose one of {offered}")
-        patch = render(graph, kind.plan(graph, site, edit.choice))
-        verify(graph, patch, protected=protected)
-        return patch
+        if edit.version != kind.version:
+            raise Refused(
+                Reason.NO_CHOICE,
+                f"{edit.uri}: was made by version {edit.version} of {kind.name}, this is {kind.version}; list the edits again",
+            )
+        site, domain = self._site(graph, kind, edit, protected)
+        choice = domain.read(edit.choice)
+        if choice is None:
+            raise Refused(Reason.NO_CHOICE, f"{edit.uri}: the site offers no such choice; choose {domain}")
+        return kind.plan(graph, site, dict(choice))
+
+    def _plan(self, graph: CodeGraph, edit: Edit, protected: frozenset[str]) -> tuple[Patch, tuple[str, ...]]:
+        intents = self.intents(graph, edit, protected=protected)
+        promises = (*graph.snapshot.promises, *(f"{i.unit}: {i.property}" for i in intents if isinstance(i, Promise)))
+        patch = render(graph, intents)
+        verify(graph, patch, protected=protected, promises=promises)
+        return patch, promises
 
     def apply(self, graph: CodeGraph, edit: Edit, *, protected: frozenset[str] = frozenset()) -> Snapshot:
         """Return the snapshot after an edit; see `plan` for what it raises."""
-        patch = self.plan(graph, edit, protected=protected)
-        return graph.snapshot.with_files(patch.apply(graph.snapshot.files), edit=edit.uri)
+        patch, promises = self._plan(graph, edit, protected)
+        return graph.snapshot.with_files(patch.apply(graph.snapshot.files), edit=edit.uri, promises=promises)
 
-    def _site(self, graph: CodeGraph, kind: EditKind, edit: Edit, protected: frozenset[str]) -> Node:
+    def _site(self, graph: CodeGraph, kind: EditKind, edit: Edit, protected: frozenset[str]) -> tuple[Node, Domain]:
         site = find_site(graph, edit)
-        sites = {found.slot for found in kind.sites(graph)}
-        if site.slot not in sites and site.kind in (NodeKind.FUNCTION, NodeKind.CLASS, NodeKind.MODULE):
-            inside = [
-                slot for slot in sites if graph.nodes[slot].scope == site.slot
-            ]  # a person names the unit: its only site is meant
-            site = graph.nodes[inside[0]] if len(inside) == 1 else site
+        domain = kind.domain(graph, site) if site.kind is kind.at else Reason.NO_SITE
+        if isinstance(domain, Reason) and site.kind in _UNITS and not graph.frozen(site):
+            # A person names the unit: its only site is meant.
+            inside = [n for n in graph.files[site.path].nodes if n.scope == site.slot and n.kind is kind.at]
+            offered = [(n, d) for n in inside if isinstance(d := kind.domain(graph, n), Domain)]
+            site, domain = offered[0] if len(offered) == 1 else (site, domain)
         if graph.frozen(site):
             raise Refused(Reason.FROZEN, f"{site.path}: is frozen; edit the mutable files")
         if is_protected(graph, site, protected):
             raise Refused(
                 Reason.PROTECTED, f"{site.slot}: is protected; it belongs to the budget, the seed or the measuring"
             )
-        if site.slot not in sites:
+        if isinstance(domain, Reason):
             raise Refused(
-                Reason.NO_SITE, f"{site.slot}: {kind.name} does not apply there; `codegraft edits` lists where it does"
+                domain,
+                f"{site.slot}: {kind.name} does not apply there ({domain}); `codegraft edits` lists where it does",
             )
-        return site
+        return site, domain
 
 
 def find_site(graph: CodeGraph, edit: Edit) -> Node:
@@ -113,7 +165,7 @@ def find_site(graph: CodeGraph, edit: Edit) -> Node:
     Raises: SiteGone: it is not there any more, or its statement has changed.
     """
     node = graph.nodes.get(edit.site)
-    if node is not None and edit.anchor in ("", node.anchor):
+    if node is not None and node.path and edit.anchor in ("", node.anchor):
         return node
     stem = edit.site.rstrip("0123456789").removesuffix(".")
     moved = [
@@ -127,27 +179,25 @@ def find_site(graph: CodeGraph, edit: Edit) -> Node:
     raise SiteGone(f"{edit.site}: {why}; list the edits again with `codegraft edits`")
 
 
-def _applies(graph: CodeGraph, kind: EditKind, site: Node, choice: Choice, protected: frozenset[str]) -> bool:
+def _layout(intent: Intent) -> object:
+    """Return what decides whether an intent fits where it goes: all but the expressions that it writes."""
+    return (
+        (type(intent), intent.node)
+        if isinstance(intent, ReplaceExpr)
+        else (type(intent), intent.call, intent.name)
+        if isinstance(intent, SetArg)
+        else intent
+    )
+
+
+def _fits(graph: CodeGraph, intents: tuple[Intent, ...], protected: frozenset[str]) -> bool:
     """Try an edit out where the layout decides: a shared line, a comment, a name. One literal or operator for another always fits."""
-    intents = kind.plan(graph, site, choice)
-    if all(isinstance(intent, ReplaceExpr) and intent.node.kind is not NodeKind.CALL for intent in intents):
+    if all(
+        isinstance(i, ReplaceExpr) and isinstance(i.node, Node) and i.node.kind is not NodeKind.CALL for i in intents
+    ):
         return True
     try:
         verify(graph, render(graph, intents), protected=protected)
     except EditError:
         return False
     return True
-
-
-DEFAULT_GRAMMAR = Grammar(
-    (
-        ScaleLiteral(),
-        FlipFlag(),
-        ReplaceOperator(),
-        SwapActivation(),
-        SwapOptimizer(),
-        InsertGradClip(),
-        InsertNorm(),
-        ThreadParameter(),
-    )
-)

@@ -6,21 +6,33 @@ conformance kit and printed by `codegraft kinds NAME`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from graph.model import NodeKind
 from mutator.edit import EditError, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from graph.code_graph import CodeGraph
     from graph.model import Node
+    from mutator.domain import Domain
     from mutator.intents import Intent
 
-Choice = tuple[tuple[str, Scalar], ...]
-"""What is chosen at a site: (name, value) pairs, sorted by name; empty where there is nothing to choose."""
+
+class Family(StrEnum):
+    """What sort of change a kind makes."""
+
+    LITERAL = "literal"
+    OPERATOR = "operator"
+    CALL = "call"  # another callee, or other arguments
+    INSERT = "insert"
+    DELETE = "delete"  # deletion, unwrapping, wrapping, reordering
+    BLOCK = "block"  # whole layers and the dimensions that several sites share
+    REFACTOR = "refactor"  # preserves behaviour; makes later edits reachable
 
 
 class Reason(StrEnum):
@@ -30,8 +42,21 @@ class Reason(StrEnum):
     NO_CHOICE = "no-choice"  # the choice is none of those that the site offers
     FROZEN = "frozen"  # the file is frozen
     PROTECTED = "protected"  # the statement belongs to the budget, the seed or the measuring
+    CONTRACT = "contract"  # the metric assumes it: causality, the units of the loss
+    NO_QUANTITY = "no-quantity"  # a number or operator that indexes, counts positions or shapes a tensor
+    UNKNOWN_VALUE = "unknown-value"  # what is called, passed or held cannot be followed
+    SHAPE = "shape"  # tensors would not fit
+    ARITY = "arity"  # the callee does not take these arguments
+    ALREADY = "already"  # it is there already: clipped, normalised, tied, dropped out
+    NO_EFFECT = "no-effect"  # nothing would change
+    ORDER = "order"  # the statements depend on each other, or what is needed is not bound yet
+    SHARED = "shared"  # the code also serves the evaluation, heirs or callers that must not change
     NAME_CLASH = "name-clash"  # a name that the edit needs means something else there
     SHARED_LINE = "shared-line"  # the statement shares its line with another
+    ASSERTION = "assertion"  # an assert of the target would fail
+    PROMISE = "promise"  # an earlier edit needs what this one would undo
+    MISSING_IMPORT = "missing-import"  # a module that is not installed
+    CONFLICT = "conflict"  # two edits touch the same bytes
     BROKEN = "broken"  # the result does not compile, changes its surroundings or leaves a name unbound
 
 
@@ -61,32 +86,39 @@ class Refusal:
     reason: Reason
 
 
-class EditKind(Protocol):
-    """One sort of edit. The docstring says what it does, why one would, and the source of the idea."""
+class EditKind(ABC):
+    """One sort of edit. The docstring says what it does, why one would, and the source of the idea.
 
-    @property
-    def name(self) -> str:
-        """A verb in kebab-case: `swap-optimizer`."""
-        ...
+    Write a class that derives from this one and fill in the rest; an instance is all that a grammar needs.
+    """
 
-    @property
-    def examples(self) -> tuple[Example, ...]:
-        """Edits that must apply and give exactly this."""
-        ...
+    name: str
+    """A verb in kebab-case: `swap-optimizer`."""
 
-    @property
-    def refusals(self) -> tuple[Refusal, ...]:
-        """Edits that must be refused."""
-        ...
+    family: Family
 
-    def sites(self, graph: CodeGraph) -> Iterable[Node]:
-        """Return the nodes to which the kind applies, in source order. Frozen and protected ones are left out by the grammar."""
-        ...
+    at: NodeKind
+    """What sort of node a site is."""
 
-    def choices(self, graph: CodeGraph, site: Node) -> tuple[Choice, ...]:
-        """Return every choice at one of its sites; each must plan, render and compile."""
-        ...
+    examples: tuple[Example, ...]
+    """Edits that must apply and give exactly this."""
 
-    def plan(self, graph: CodeGraph, site: Node, choice: Choice) -> tuple[Intent, ...]:
-        """Say what the edit changes, in terms of the graph."""
-        ...
+    refusals: tuple[Refusal, ...]
+    """Edits that must be refused."""
+
+    version: int = 1
+    """Raised when equal choices come to mean something else: an edit of another version is refused, never reinterpreted."""
+
+    preserves: bool = False
+    """Whether the program computes the same before and after."""
+
+    @abstractmethod
+    def domain(self, graph: CodeGraph, site: Node) -> Domain | Reason:
+        """Say what may be chosen at a node, or why the kind does not apply there. Cheap tests first: it is asked of every node.
+
+        Each choice must plan, render and verify. Frozen and protected nodes are left out by the grammar.
+        """
+
+    @abstractmethod
+    def plan(self, graph: CodeGraph, site: Node, choice: Mapping[str, Scalar]) -> tuple[Intent, ...]:
+        """Say what the edit changes, in terms of the graph; the choice is one of the domain."""

@@ -86,8 +86,12 @@ def compose(first: Patch, second: Patch, files: Mapping[str, bytes]) -> Patch:
     Raises: EditError: `second` does not apply after `first`.
     """
     middle = {**files, **first.apply(files)}
-    final = {**middle, **second.apply(middle)}
-    return make_patch((path, _changed_run(files[path], final[path])) for path in sorted({*first.paths, *second.paths}))
+    return difference(files, {**middle, **second.apply(middle)})
+
+
+def difference(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> Patch:
+    """Return the patch from one version of some files to another: one replacement a file, from first to last changed byte."""
+    return make_patch((path, _changed_run(old[path], new[path])) for path in sorted(old) if old[path] != new[path])
 
 
 def _overlap(first: Replacement, second: Replacement) -> bool:

@@ -1,0 +1,164 @@
+"""The library's front door: read a repository, list its edits, apply them, take them back, shrink a script, print the diff.
+
+    code = Code.read("my_repo", frozen=["eval.py"])
+    edit = next(code.edits("swap-optimizer"))
+    better = code.apply(edit, "scale-literal@train:/literal.lr?by=0.5")
+    print(better.diff())
+    better.undo().write("elsewhere")
+
+A `Code` never changes: every method that edits returns another one, which knows its parent. So undoing costs nothing, and two branches of
+a search may share one past.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from graph.build import build_graph
+from graph.snapshot import Snapshot, python_files, read_snapshot
+from mutator.edit import Edit, EditError, parse_edit
+from mutator.grammar import Grammar
+from mutator.merge import merge
+from mutator.patch import Patch, difference
+from mutator.protect import protected_slots
+from mutator.shipped import default_grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from graph.code_graph import CodeGraph
+
+
+@dataclass(frozen=True)
+class Code:
+    """A repository at one point of a script of edits."""
+
+    graph: CodeGraph
+    declared: tuple[str, ...] = ()  # slots that are protected besides what the graph protects
+    grammar: Grammar = field(default_factory=default_grammar)
+    script: tuple[Edit, ...] = ()  # from the sources that were read, oldest first
+    parent: Code | None = field(default=None, repr=False)
+
+    @classmethod
+    def read(cls, folder: Path | str, *, frozen: Iterable[str] = (), protected: Iterable[str] = ()) -> Self:
+        """Read the Python files of a folder.
+
+        Raises: GraphError: the folder or a frozen file is not there. EditError: a protected slot names nothing.
+        """
+        root = Path(folder)
+        return cls.of(read_snapshot(root, python_files(root), frozen=frozen), protected=protected)
+
+    @classmethod
+    def of(cls, sources: Snapshot, *, protected: Iterable[str] = ()) -> Self:
+        """Start from a snapshot that is there already.
+
+        Raises: EditError: a protected slot names nothing.
+        """
+        code = cls(build_graph(sources), tuple(protected))
+        _ = code.protected
+        return code
+
+    def using(self, grammar: Grammar) -> Self:
+        """Return the same code under another grammar."""
+        return replace(self, grammar=grammar)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The sources as they are now."""
+        return self.graph.snapshot
+
+    @cached_property
+    def protected(self) -> frozenset[str]:
+        """The slots that no edit may touch."""
+        return protected_slots(self.graph, self.declared)
+
+    def edits(self, *kinds: str) -> Iterator[Edit]:
+        """Walk the legal edits, of all kinds or of the named ones.
+
+        Raises: EditError: there is no such kind.
+        """
+        grammar = self.grammar.only(*kinds) if kinds else self.grammar
+        return grammar.edits(self.graph, protected=self.protected)
+
+    def plan(self, edit: Edit | str) -> Patch:
+        """Return the verified patch of one edit.
+
+        Raises: SiteGone, Refused, EditError: see Grammar.plan.
+        """
+        return self.grammar.plan(self.graph, _edit(edit), protected=self.protected)
+
+    def apply(self, *edits: Edit | str) -> Self:
+        """Return the code after some edits, each planned on what the ones before it left.
+
+        Raises: SiteGone, Refused, EditError: one of them does not apply; see Grammar.plan.
+        """
+        code = self
+        for edit in map(_edit, edits):
+            snapshot = code.grammar.apply(code.graph, edit, protected=code.protected)
+            code = code._after(snapshot, (edit,))
+        return code
+
+    def apply_together(self, *edits: Edit | str) -> Self:
+        """Return the code after some edits that are all planned on the code as it is: one transaction, in any order.
+
+        Raises: Refused: two of them touch the same bytes (both are named), or the union does not verify. Else as `apply`.
+        """
+        found = tuple(map(_edit, edits))
+        patch, promises = merge(self.grammar, self.graph, found, protected=self.protected)
+        changed = patch.apply(self.snapshot.files)
+        uri = " ".join(edit.uri for edit in found)
+        return self._after(self.snapshot.with_files(changed, edit=uri, promises=promises), found)
+
+    def undo(self) -> Self:
+        """Return the code before its last edit.
+
+        Raises: EditError: there is none.
+        """
+        if self.parent is None:
+            raise EditError("undo: nothing was edited")
+        return replace(self.parent, grammar=self.grammar)  # type: ignore[return-value]  # of the same class
+
+    def without(self, *numbers: int) -> Self:
+        """Return the code without some edits of its script, from 0, the others as they were.
+
+        Raises: EditError: later edits depend on one of them; they are named.
+        """
+        code, depending = self._root(), []
+        for number, edit in enumerate(self.script):
+            if number not in numbers:
+                try:
+                    code = code.apply(edit)
+                except EditError as error:
+                    depending.append(f"{edit.uri} ({error})")
+        if depending:
+            raise EditError(f"{len(depending)} later edits depend on it: {'; '.join(depending)}; take them back too")
+        return code
+
+    def diff(self) -> str:
+        """Print what the script changed, in git's format."""
+        files = self._root().snapshot.files
+        return difference(files, self.snapshot.files).unified_diff(files)
+
+    def write(self, folder: Path | str) -> None:
+        """Write all files below a folder."""
+        for path, data in self.snapshot.files.items():
+            target = Path(folder) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+    def _root(self) -> Self:
+        code = self
+        while code.parent is not None:
+            code = code.parent  # type: ignore[assignment]  # of the same class
+        return replace(code, grammar=self.grammar)
+
+    def _after(self, snapshot: Snapshot, edits: tuple[Edit, ...]) -> Self:
+        graph = build_graph(snapshot, previous=self.graph)
+        return replace(self, graph=graph, script=(*self.script, *edits), parent=self)
+
+
+def _edit(edit: Edit | str) -> Edit:
+    return parse_edit(edit) if isinstance(edit, str) else edit

@@ -1,0 +1,57 @@
+"""Several edits as one transaction: planned on one snapshot, merged, and verified as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mutator.intents import EnsureImport, Promise
+from mutator.kind import Reason, Refused
+from mutator.patch import Patch, make_patch
+from mutator.render import render
+from mutator.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from graph.code_graph import CodeGraph
+    from mutator.edit import Edit
+    from mutator.grammar import Grammar
+    from mutator.patch import Replacement
+
+
+def merge(
+    grammar: Grammar, graph: CodeGraph, edits: Sequence[Edit], *, protected: frozenset[str]
+) -> tuple[Patch, tuple[str, ...]]:
+    """Return the patch of all edits, the same whatever their order, and the promises that hold after it.
+
+    Imports that several edits need are made once. Everything else that two edits both touch is a conflict, insertions at one place too:
+    nobody can tell which should come first.
+    Raises: SiteGone, EditError: as Grammar.plan does. Refused: two edits are in conflict, or the union does not verify.
+    """
+    imports: list[EnsureImport] = []
+    promises = list(graph.snapshot.promises)
+    claimed: dict[str, list[tuple[Replacement, str]]] = {}
+    for edit in sorted(edits, key=lambda edit: edit.uri):
+        intents = grammar.intents(graph, edit, protected=protected)
+        promises += (f"{i.unit}: {i.property}" for i in intents if isinstance(i, Promise))
+        imports += (intent for intent in intents if isinstance(intent, EnsureImport))
+        for path, replacements in render(graph, (i for i in intents if not isinstance(i, EnsureImport))).files:
+            for replacement in replacements:
+                _claim(claimed.setdefault(path, []), replacement, path, edit.uri)
+    own = [(path, replacement) for path, found in claimed.items() for replacement, _ in found]
+    top = [(path, r) for path, found in render(graph, imports).files for r in found]
+    patch = make_patch((*own, *top))
+    verify(graph, patch, protected=protected, promises=tuple(promises))
+    return patch, tuple(promises)
+
+
+def _claim(claimed: list[tuple[Replacement, str]], replacement: Replacement, path: str, uri: str) -> None:
+    for other, owner in claimed:
+        apart = replacement.end < other.start or other.end < replacement.start
+        touching = not apart and (replacement.end == other.start or other.end == replacement.start)
+        if not apart and (not touching or not replacement.expect or not other.expect) and owner != uri:
+            raise Refused(
+                Reason.CONFLICT,
+                f"{path}: byte {replacement.start}: {owner} and {uri} are in conflict; apply them one after the other",
+            )
+    claimed.append((replacement, uri))
