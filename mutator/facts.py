@@ -71,16 +71,10 @@ def places_things(graph: CodeGraph, node: Node) -> bool:
     return False
 
 
-def calls_only(graph: CodeGraph, call: Node, prefix: str) -> str:
-    """Return the one external under a prefix that a call runs, without the prefix; empty when it may run something else."""
-    callees = graph.callees(call)
-    path = callees[0] if len(callees) == 1 else ""
-    return path.removeprefix(prefix) if path.startswith(prefix) else ""
-
-
 def is_torch_module(graph: CodeGraph, class_slot: str) -> bool:
-    """Whether a class descends from torch.nn.Module."""
-    return TORCH_MODULE in graph.external_bases(class_slot)
+    """Whether a class descends from torch.nn.Module, by itself or through a layer of torch."""
+    bases = graph.external_bases(class_slot)
+    return any(base.startswith("torch.nn.") and base.rpartition(".")[2][:1].isupper() for base in bases)
 
 
 def forward_of_module(graph: CodeGraph, node: Node) -> bool:
