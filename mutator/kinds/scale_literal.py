@@ -7,32 +7,35 @@ from typing import TYPE_CHECKING
 
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
-from mutator.facts import places_things
+from mutator.assertions import breaks_assertion
+from mutator.domain import Between, Domain, choose
+from mutator.edit import Scalar
 from mutator.intents import Intent, ReplaceExpr
-from mutator.kind import Choice, Example, Reason, Refusal
+from mutator.kind import EditKind, Example, Family, Reason, Refusal, Refused
+from mutator.numbers import is_int, name_of, not_a_quantity, value_of, written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
 _FLOAT_FACTORS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
 _INT_FACTORS = (0.25, 0.5, 2.0, 4.0)
-_NUMBER = re.compile(r"-?(\d[\d_]*\.?[\d_]*|\.\d+)([eE][+-]?\d+)?")
+_LOW, _HIGH = 0.01, 100.0
 _NEAR_ONE = re.compile(r"beta|momentum|decay_rate|ema")  # what counts there is the distance to 1
-_NO_QUANTITY = re.compile(r"version|interval|timeout|sleep|port$|num_proc|flops|ignore_index")
-_HUGE = 1e8  # best_loss = 1e9 means infinity
 _BELOW_ONE = re.compile(r"frac|drop|prob|smoothing|ratio")
 
 
-class ScaleLiteral:
-    """Multiply a number by a factor: a field, an argument, a default, a factor inside an expression.
+class ScaleLiteral(EditKind):
+    """Multiply a number by a factor: a field, an argument, a default, an element of a tuple, a factor inside an expression.
 
-    Why: in the best public run of karpathy/autoresearch all 16 surviving lines are
-    literals or scale factors, half of them no named constant.
-    Integers are rounded and stay at least 1; a value that must stay below 1 does; for betas and momenta the distance to 1 is scaled.
-    Not offered: zeros, sentinels, and numbers that index, count positions or shape a tensor.
+    Why: in the best public run of karpathy/autoresearch all 16 surviving lines are literals or scale factors, half of them no named
+    constant. Any factor between the ends is accepted. Integers are rounded and stay at least 1; a value that must stay below 1 does; for
+    betas and momenta the distance to 1 is scaled. Not offered: zeros, sentinels, numbers that index, count positions or shape a tensor,
+    seeds, budgets, context lengths, what is only printed, and what would make an assert of the sources fail.
     """
 
     name = "scale-literal"
+    family = Family.LITERAL
+    at = NodeKind.LITERAL
     examples = (
         Example({"a.py": "lr: float = 8e-3\n"}, "scale-literal@a:/literal.lr?by=0.5", {"a.py": "lr: float = 4e-3\n"}),
         Example(
@@ -42,71 +45,89 @@ class ScaleLiteral:
         ),
         Example({"a.py": "f(beta2=0.95)\n"}, "scale-literal@a:/literal.beta2?by=2.0", {"a.py": "f(beta2=0.9)\n"}),
         Example(
-            {"a.py": "def f(x):\n    return 0.5 * x\n"},
-            "scale-literal@a:f/literal.return?by=1.4",
-            {"a.py": "def f(x):\n    return 0.7 * x\n"},
+            {
+                "a.py": "def momentum(step):\n    frac = min(step / 300, 1)\n    return (1 - frac) * 0.85 + frac * 0.95\n"
+            },
+            "scale-literal@a:momentum/literal.min?by=2.0",
+            {
+                "a.py": "def momentum(step):\n    frac = min(step / 600, 1)\n    return (1 - frac) * 0.85 + frac * 0.95\n"
+            },
         ),
         Example(
-            {"a.py": "TOKENS = 65_536\n"}, "scale-literal@a:/literal.TOKENS?by=2.0", {"a.py": "TOKENS = 131_072\n"}
+            {
+                "a.py": "def windows(config):\n    short = config.length // 2\n    return [(short, 0), (config.length, 0)]\n"
+            },
+            "scale-literal@a:windows/literal.short?by=4.0",
+            {
+                "a.py": "def windows(config):\n    short = config.length // 8\n    return [(short, 0), (config.length, 0)]\n"
+            },
+        ),
+        Example(
+            {"a.py": "groups = [\n    dict(params=ps, lr=0.5 * lr, betas=(0.96, 0.95)),  # scalars\n]\n"},
+            "scale-literal@a:/literal.lr?by=0.7",
+            {"a.py": "groups = [\n    dict(params=ps, lr=0.35 * lr, betas=(0.96, 0.95)),  # scalars\n]\n"},
         ),
     )
     refusals = (
-        Refusal({"a.py": "dropout = 0.0\n"}, "scale-literal@a:/literal.dropout?by=2.0", Reason.NO_SITE),
-        Refusal({"a.py": "y = x[3]\n"}, "scale-literal@a:/literal.index?by=2.0", Reason.NO_SITE),
-        Refusal({"a.py": "y = x.view(8, 2)\n"}, "scale-literal@a:/literal.view?by=2.0", Reason.NO_SITE),
+        Refusal({"a.py": "dropout = 0.0\n"}, "scale-literal@a:/literal.dropout?by=2.0", Reason.NO_EFFECT),
+        Refusal({"a.py": "y = x.view(8, 2)\n"}, "scale-literal@a:/literal.view?by=2.0", Reason.NO_QUANTITY),
         Refusal({"a.py": "warmup_frac = 0.5\n"}, "scale-literal@a:/literal.warmup_frac?by=2.0", Reason.NO_CHOICE),
         Refusal(
-            {"a.py": "y = loss(x, ignore_index=-100)\n"}, "scale-literal@a:/literal.ignore_index?by=0.5", Reason.NO_SITE
+            {"a.py": "y = loss(x, ignore_index=-100)\n"},
+            "scale-literal@a:/literal.ignore_index?by=0.5",
+            Reason.NO_QUANTITY,
         ),
-        Refusal({"a.py": "y = torch.zeros(30, 40)\n"}, "scale-literal@a:/literal.zeros?by=2.0", Reason.NO_SITE),
-        Refusal({"a.py": "best = 1e308\n"}, "scale-literal@a:/literal.best?by=2.0", Reason.NO_SITE),
-        Refusal({"a.py": "lr = 0.1\n"}, "scale-literal@a:/literal.lr?by=3.0", Reason.NO_CHOICE),
+        Refusal(
+            {"a.py": "n_head = 10\nn_embd = 100\nassert n_embd % n_head == 0\n"},
+            "scale-literal@a:/literal.n_head?by=4.0",
+            Reason.ASSERTION,
+        ),
+        Refusal({"a.py": "pct = 100.0 * p\nprint(pct)\n"}, "scale-literal@a:/literal.pct?by=2.0", Reason.NO_EFFECT),
+        Refusal({"a.py": "max_iters = 600\n"}, "scale-literal@a:/literal.max_iters?by=2.0", Reason.PROTECTED),
+        Refusal({"a.py": "block_size = 256\n"}, "scale-literal@a:/literal.block_size?by=0.5", Reason.CONTRACT),
     )
 
-    def sites(self, graph: CodeGraph) -> Iterator[Node]:
-        """Every number that is a quantity."""
-        return (node for node in graph.of_kind(NodeKind.LITERAL) if _is_quantity(graph, node))
+    def domain(self, graph: CodeGraph, site: Node) -> Domain | Reason:
+        """The factors that give a different number in range, at every number that is a quantity."""
+        reason = not_a_quantity(graph, site)
+        if reason is not None:
+            return reason
+        old, name = graph.text(site), name_of(graph, site)
+        if value_of(old) == 0 or (is_int(old) and value_of(old) < 2):
+            return Reason.NO_EFFECT if value_of(old) == 0 else Reason.NO_QUANTITY
+        texts: dict[str, float] = {}
+        for factor in _INT_FACTORS if is_int(old) else _FLOAT_FACTORS:
+            new = _scaled(old, factor, name)
+            if new is not None and not (is_int(old) and breaks_assertion(graph, site, new)):
+                texts.setdefault(new, factor)
+        return choose(by=Between(_LOW, _HIGH, tuple(texts.values()))) if texts else Reason.ASSERTION
 
-    def choices(self, graph: CodeGraph, site: Node) -> tuple[Choice, ...]:
-        """The factors that give a different number in range."""
-        old = graph.text(site)
-        texts: dict[str, Choice] = {}
-        for factor in _INT_FACTORS if _is_int(old) else _FLOAT_FACTORS:
-            new = _scaled(old, factor, site.label)
-            if new is not None and new != old:
-                texts.setdefault(new, (("by", factor),))
-        return tuple(texts.values())
+    def plan(self, graph: CodeGraph, site: Node, choice: Mapping[str, Scalar]) -> tuple[Intent, ...]:
+        """Replace the number by the product, written in the author's format.
 
-    def plan(self, graph: CodeGraph, site: Node, choice: Choice) -> tuple[Intent, ...]:
-        """Replace the number by the product, written in the author's format."""
-        new = _scaled(graph.text(site), float(choice[0][1]), site.label)
-        return (ReplaceExpr(site, new),) if new is not None else ()
-
-
-def _is_quantity(graph: CodeGraph, node: Node) -> bool:
-    text = graph.text(node).replace("_", "")
-    if not _NUMBER.fullmatch(text) or float(text) == 0 or _NO_QUANTITY.search(node.label) or places_things(graph, node):
-        return False
-    if _is_int(text):  # unnamed and negative ones are positions and sentinels
-        return node.role in ("value", "argument", "default") and int(text) > 1
-    return abs(float(text)) < _HUGE
-
-
-def _is_int(text: str) -> bool:
-    return text.lstrip("-").replace("_", "").isdigit()
+        Raises: Refused: the product is the number itself, out of its range, or makes an assert fail.
+        """
+        old, by = graph.text(site), float(choice["by"])
+        new = _scaled(old, by, name_of(graph, site))
+        if new is None:
+            raise Refused(Reason.NO_CHOICE, f"{site.slot}: {old} times {by} is {old} again or out of range")
+        if is_int(old) and breaks_assertion(graph, site, new):
+            raise Refused(Reason.ASSERTION, f"{site.slot}: with {new} an assert of the sources fails")
+        return (ReplaceExpr(site, new),)
 
 
-def _scaled(old: str, factor: float, label: str) -> str | None:
-    """Return the scaled number in the format of the old one; None when it would leave its range."""
-    value = float(old.replace("_", ""))
-    if _is_int(old):
-        return f"{max(1, round(value * factor)):{'_' if '_' in old else ''}}"
-    near_one = _NEAR_ONE.search(label) and 0.5 < value < 1
-    new = 1 - (1 - value) * factor if near_one else value * factor
-    if not 0 < new < 1 and (near_one or (0 < value < 1 and _BELOW_ONE.search(label))):
+def _scaled(old: str, factor: float, name: str) -> str | None:
+    """Return the scaled number in the format of the old one; None when it is the old one or would leave its range."""
+    value, name = value_of(old), name.lower()
+    if is_int(old):
+        new = written(max(1, round(value * factor)), old)
+        return new if new != old else None
+    near_one = bool(_NEAR_ONE.search(name)) and 0.5 < value < 1
+    scaled = 1 - (1 - value) * factor if near_one else value * factor
+    if not 0 < scaled < 1 and (near_one or (0 < value < 1 and _BELOW_ONE.search(name))):
         return None
-    rounded = float(f"{new:.3g}")
-    if "e" in old.lower():
-        mantissa, exponent = f"{rounded:.2e}".split("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return repr(rounded)
+    new = written(float(f"{scaled:.3g}"), old)
+    return new if value_of(new) not in (value, 0.0) else None
+
+
+KIND = ScaleLiteral()
