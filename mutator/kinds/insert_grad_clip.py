@@ -1,21 +1,24 @@
-"""insert-grad-clip: bound the gradient norm before the optimizer steps."""
+"""insert-grad-clip: bound the gradients before the optimizer steps."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from graph.arguments import read_call
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
-from mutator.facts import block_of, calls_in, module_instances
-from mutator.intents import EnsureImport, InsertStmt, Intent
-from mutator.kind import Choice, Example, Reason, Refusal
+from mutator.domain import Between, Domain, choose
+from mutator.edit import Scalar
+from mutator.intents import EnsureImport, InsertStmt, Intent, Promise
+from mutator.kind import EditKind, Example, Family, Reason, Refusal
+from mutator.steps import calls_of, calls_within, scaler_of, step_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-_MAX_NORMS = (0.1, 0.3, 1.0, 3.0)
+    from mutator.steps import Step
+
+_LIMITS = Between(0.001, 10.0, (0.01, 0.1, 1.0))
+_FUNCTIONS = {"norm": "clip_grad_norm_", "value": "clip_grad_value_"}
 _STEP = """\
 import torch
 class Net(torch.nn.Module): ...
@@ -26,84 +29,145 @@ for x in data:
     loss.backward(){clip}
     opt.step()
 """
+_SCALED = """\
+import torch
+from torch import nn
+class Net(nn.Module):
+    def forward(self, x): return x.mean()
+model = Net()
+opt = torch.optim.AdamW(model.parameters())
+scaler = torch.amp.GradScaler() if half else None
+while True:
+    for micro_step in range(4):
+        loss = model(x) / 4
+        if scaler is not None:
+            scaler.scale(loss).backward()
+        else:
+            loss.backward()
+    if scaler is not None:{unscale}
+        scaler.step(opt)  # skips when a gradient is infinite
+        scaler.update()
+    else:{clip}
+        opt.step()
+    model.zero_grad(set_to_none=True)
+"""
+_TRAINER = """\
+import torch
+class Trainer:
+    def __init__(self, optimizer, losses):
+        self.optimizer = torch.optim.SGD(optimizer)
+        self.losses = losses
+    def step(self, loss):
+        self.optimizer.zero_grad()
+        loss.backward(){clip}
+        self.optimizer.step()
+"""
+_CLIP = "torch.nn.utils.clip_grad_norm_(model.parameters(), {limit})"
 
 
-class InsertGradClip:
-    """Insert a clipping of the gradient norm between the backward pass and the step of the optimizer.
+class InsertGradClip(EditKind):
+    """Insert a clipping of the gradients right before an optimizer steps, behind all micro-batches: of their norm, or of each value.
 
     Why: rare large gradients decide short runs at high learning rates. Source: Pascanu et al. 2013 (arXiv:1211.5063).
-    Not offered where gradients are clipped or unscaled already, or where no backward pass precedes the step in the same block.
+    Where a GradScaler steps, the gradients are unscaled first; where branches step one optimizer, each clips. What is clipped are the
+    parameters of the one model that runs forward in the loop, else all that the optimizer holds.
+    Not offered where the loop clips already, or where no backward pass precedes the step in its loop.
     """
 
     name = "insert-grad-clip"
+    family = Family.INSERT
+    at = NodeKind.STATEMENT
     examples = (
         Example(
             {"a.py": _STEP.format(clip="")},
-            "insert-grad-clip@a:/stmt.step?max_norm=1.0",
-            {"a.py": _STEP.format(clip="\n    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)")},
+            "insert-grad-clip@a:/stmt.step?by=norm&max=1.0",
+            {"a.py": _STEP.format(clip="\n    " + _CLIP.format(limit=1.0))},
+        ),
+        Example(
+            {"a.py": _SCALED.format(unscale="", clip="")},
+            "insert-grad-clip@a:/stmt.step?by=norm&max=0.1",
+            {
+                "a.py": _SCALED.format(
+                    unscale=f"\n        scaler.unscale_(opt)\n        {_CLIP.format(limit=0.1)}",
+                    clip="\n        " + _CLIP.format(limit=0.1),
+                )
+            },
+        ),
+        Example(
+            {"a.py": _TRAINER.format(clip="")},
+            "insert-grad-clip@a:Trainer.step/stmt.step?by=value&max=0.1",
+            {
+                "a.py": _TRAINER.format(
+                    clip="\n        torch.nn.utils.clip_grad_value_("
+                    '[p for group in self.optimizer.param_groups for p in group["params"]], 0.1)'
+                )
+            },
         ),
         Example(
             {
                 "a.py": "from torch.optim import SGD\ndef fit(loss, ps):\n\topt = SGD(ps)\n\tloss.backward()\n\topt.step()\n"
             },
-            "insert-grad-clip@a:fit/stmt.step?max_norm=0.3",
+            "insert-grad-clip@a:fit/stmt.step?by=norm&max=0.1",
             {
                 "a.py": "from torch.optim import SGD\nimport torch\ndef fit(loss, ps):\n\topt = SGD(ps)\n\tloss.backward()\n"
-                '\ttorch.nn.utils.clip_grad_norm_([p for group in opt.param_groups for p in group["params"]], 0.3)\n\topt.step()\n'
+                '\ttorch.nn.utils.clip_grad_norm_([p for group in opt.param_groups for p in group["params"]], 0.1)\n\topt.step()\n'
             },
         ),
     )
     refusals = (
         Refusal(
-            {"a.py": _STEP.format(clip="\n    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)")},
-            "insert-grad-clip@a:/stmt.step?max_norm=1.0",
-            Reason.NO_SITE,
+            {"a.py": _STEP.format(clip="\n    if clip:\n        " + _CLIP.format(limit="clip"))},
+            "insert-grad-clip@a:/stmt.step?by=norm&max=1.0",
+            Reason.ALREADY,
         ),
-        Refusal({"a.py": "opt.step()\n"}, "insert-grad-clip@a:/stmt.step?max_norm=1.0", Reason.NO_SITE),
+        Refusal({"a.py": "opt.step()\n"}, "insert-grad-clip@a:/stmt.step?by=norm&max=1.0", Reason.NO_SITE),
+        Refusal(
+            {"a.py": "import torch\nopt = torch.optim.SGD(ps)\nopt.step()\n"},
+            "insert-grad-clip@a:/stmt.step?by=norm&max=1.0",
+            Reason.ORDER,
+        ),
+        Refusal(
+            {"a.py": _STEP.format(clip="").replace("loss.backward()", "loss.backward(); torch = None")},
+            "insert-grad-clip@a:/stmt.step?by=norm&max=1.0",
+            Reason.NAME_CLASH,
+        ),
     )
 
-    def sites(self, graph: CodeGraph) -> Iterator[Node]:
-        """Every statement that steps an optimizer of torch after a backward pass in its block, without clipping."""
-        return (
-            node
-            for node in graph.of_kind(NodeKind.STATEMENT)
-            if node.label == "step" and _steps(graph, node) and _unclipped(graph, node)
-        )
+    def domain(self, graph: CodeGraph, site: Node) -> Domain | Reason:
+        """What is bounded, and by how much, where an optimizer steps after a backward pass."""
+        if site.label != "step":
+            return Reason.NO_SITE
+        step = step_at(graph, site)
+        if step is None:
+            return Reason.NO_SITE
+        if not step.backward:
+            return Reason.ORDER
+        return Reason.ALREADY if step.clips else choose(by=_FUNCTIONS, max=_LIMITS)
 
-    def choices(self, graph: CodeGraph, site: Node) -> tuple[Choice, ...]:
-        """The largest norm that passes unchanged."""
-        return tuple((("max_norm", norm),) for norm in _MAX_NORMS)
-
-    def plan(self, graph: CodeGraph, site: Node, choice: Choice) -> tuple[Intent, ...]:
-        """Clip the parameters of the model that the optimizer was built from, or whatever it holds."""
-        optimizer = read_call(graph, next(calls_in(graph, site))).function.rpartition(".")[0]
-        model = _model_of(graph, optimizer, site.scope)
-        parameters = (
-            f"{model}.parameters()" if model else f'[p for group in {optimizer}.param_groups for p in group["params"]]'
-        )
-        clip = f"torch.nn.utils.clip_grad_norm_({parameters}, {choice[0][1]})"
-        return (EnsureImport(site, "torch", "torch"), InsertStmt(site, clip, before=True))
-
-
-def _model_of(graph: CodeGraph, optimizer: str, scope: str) -> str:
-    """Return the one model among the arguments that an optimizer was built from; empty when that is not plain to see."""
-    built = [b.value for b in graph.bindings(optimizer, scope) if b.value and b.scope == scope]
-    models = [
-        name for name in module_instances(graph, scope) if len(built) == 1 and re.search(rf"\b{name}\b", built[0])
-    ]
-    return models[0] if len(models) == 1 else ""
+    def plan(self, graph: CodeGraph, site: Node, choice: Mapping[str, Scalar]) -> tuple[Intent, ...]:
+        """Clip before each update of the optimizer; later edits keep it between the backward pass and the step."""
+        step = step_at(graph, site)
+        if step is None:  # the domain said that it is one
+            return ()
+        function = _FUNCTIONS[str(choice["by"])]
+        clip = f"torch.nn.utils.{function}({step.weights}, {choice['max']})"
+        inserted = [
+            InsertStmt(graph.statement(update) or site, text, before=True)
+            for update in step.updates
+            for text in (*_unscaling(graph, step, update), clip)
+        ]
+        steps = [call for call in calls_within(graph, step.scope, site.path) if call.label == "step"]
+        first = steps[0] == step.updates[0]  # a promise is about the first calls of its unit
+        promises = [Promise(step.scope, f"backward < {function} < step")] if first else []
+        return (EnsureImport(site, "torch", "torch"), *inserted, *promises)
 
 
-def _steps(graph: CodeGraph, statement: Node) -> bool:
-    callees = [slot for call in calls_in(graph, statement) for slot in graph.callees(call)]
-    return any(slot.startswith("torch.optim.") and slot.endswith(".step") for slot in callees)
+def _unscaling(graph: CodeGraph, step: Step, update: Node) -> Iterator[str]:
+    """Unscale the gradients where a scaler steps, unless that was done."""
+    scaler = scaler_of(graph, update)
+    before = (call for call in calls_of(graph, step.scope, update.path) if call.start < update.start)
+    if scaler and not any(call.label == "unscale_" for call in before):
+        yield f"{scaler}.unscale_({step.optimizer})"
 
 
-def _unclipped(graph: CodeGraph, step: Node) -> bool:
-    labels = [
-        call.label
-        for statement in block_of(graph, step)
-        if statement.start < step.start
-        for call in calls_in(graph, statement)
-    ]
-    return "backward" in labels and not any(label.startswith("clip_grad") or label == "unscale_" for label in labels)
+KIND = InsertGradClip()
