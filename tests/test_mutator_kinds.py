@@ -2,10 +2,10 @@
 
 import pytest
 
-from mutator.conformance import cases
-from mutator.grammar import DEFAULT_GRAMMAR
+from mutator.shipped import default_grammar
+from mutator.testing import cases
 
 
-@pytest.mark.parametrize("case", cases(DEFAULT_GRAMMAR), ids=str)
+@pytest.mark.parametrize("case", cases(default_grammar()), ids=str)
 def test_kind_conforms(case):
     case.check()
