@@ -1,4 +1,4 @@
-.PHONY: setup demo check test slow bench bench-callgraph bench-graph bench-identity bench-context clean browser
+.PHONY: setup demo check test slow bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records signatures clean browser
 
 BIN := .venv/bin
 
@@ -42,6 +42,17 @@ bench-identity: setup  # GIT=git directories
 
 bench-context: setup  # REPOS=folders
 	$(BIN)/python -m bench.context $(REPOS) $(OPTIONS)
+
+bench-edits: setup  # REPOS=folders named as in bench/recipes; the second half trains a sample for a few steps
+	$(BIN)/python -m bench.edit_speed $(REPOS)
+	$(BIN)/python -m bench.mutate $(REPOS) $(OPTIONS)
+
+bench-records: setup  # REPO=a checkout of karpathy/autoresearch, or of karpathy/nanochat at the parent of 6ed7d1d
+	$(BIN)/python -m bench.records $(REPO)
+
+# What calls of torch are checked against; after a change of the torch version.
+signatures: setup
+	$(BIN)/python -m bench.record_signatures
 
 # The report is tested in a real browser: what is there, else the system package, else playwright's own.
 browser: setup

@@ -18,7 +18,7 @@ from bench.trace import read_sources
 from graph.build import build_graph
 from harness.measure import Runner
 from harness.sources import open_sources
-from mutator.grammar import DEFAULT_GRAMMAR
+from mutator.shipped import default_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,15 +64,15 @@ def main() -> None:
     click.echo(f"ast.parse      {lines} lines of bytelm in {1e3 * parse:.1f} ms CPU = 1")
     click.echo(f"build_graph    {_cpu_s(lambda: build_graph(sources.snapshot)) / parse:.1f} x")
 
-    edits = tuple(DEFAULT_GRAMMAR.edits(graph, protected=sources.protected))
+    edits = tuple(default_grammar().edits(graph, protected=sources.protected))
     click.echo(
-        f"list edits     {_cpu_s(lambda: tuple(DEFAULT_GRAMMAR.edits(graph, protected=sources.protected))) / parse:.2f} x"
+        f"list edits     {_cpu_s(lambda: tuple(default_grammar().edits(graph, protected=sources.protected))) / parse:.2f} x"
     )
-    plan = _cpu_s(lambda: [DEFAULT_GRAMMAR.plan(graph, edit, protected=sources.protected) for edit in edits]) / len(
+    plan = _cpu_s(lambda: [default_grammar().plan(graph, edit, protected=sources.protected) for edit in edits]) / len(
         edits
     )
     click.echo(f"plan an edit   {plan / parse:.2f} x (render and verify; {len(edits)} legal edits)")
-    child = DEFAULT_GRAMMAR.apply(graph, edits[0], protected=sources.protected)
+    child = default_grammar().apply(graph, edits[0], protected=sources.protected)
     click.echo(f"update graph   {_cpu_s(lambda: build_graph(child, previous=graph)) / parse:.1f} x")
 
     target = open_sources("toy").target

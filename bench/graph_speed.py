@@ -36,8 +36,9 @@ from bench.trace import read_sources
 from graph.build import build_graph
 from graph.model import NodeKind
 from graph.snapshot import Snapshot
-from mutator.edit import Edit, EditError
-from mutator.grammar import DEFAULT_GRAMMAR
+from mutator.edit import EditError
+from mutator.grammar import Grammar
+from mutator.shipped import default_grammar
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -75,14 +76,10 @@ def literal_edit(graph: CodeGraph, rng: random.Random) -> Snapshot | None:
 
 def grammar_edit(graph: CodeGraph, rng: random.Random) -> Snapshot | None:
     """Make an edit of a random kind at a random site."""
-    kind = rng.choice(DEFAULT_GRAMMAR.kinds)
-    sites = list(kind.sites(graph))
-    site = rng.choice(sites) if sites else None
-    choices = kind.choices(graph, site) if site is not None else ()
-    if site is None or not choices:
-        return None
+    kind = rng.choice(default_grammar().kinds)
+    edits = list(Grammar((kind,)).edits(graph))
     try:
-        return DEFAULT_GRAMMAR.apply(graph, Edit(kind.name, site.slot, rng.choice(choices), site.anchor))
+        return default_grammar().apply(graph, rng.choice(edits)) if edits else None
     except EditError:
         return None
 
