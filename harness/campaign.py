@@ -8,24 +8,25 @@ Proposals of a batch share a parent and are judged in the order of their numbers
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from graph.archive import Archive
 from graph.build import build_graph
 from graph.complexity import Complexity, complexity
 from graph.features import canonical_digest
 from graph.snapshot import Snapshot
 from harness.ledger import Proposal
 from harness.lines import baseline_line, noise_line, printed, trial_line
-from harness.reward import Archive, reward_of
+from harness.reward import reward_of
 from harness.sources import read_target
 from harness.values import Outcome, Status, TrialError
 from harness.verdict import Incumbent, Noise, incumbent_of, judge, noise_of, screen
 from mutator.edit import Edit, EditError
-from mutator.grammar import DEFAULT_GRAMMAR
 from mutator.protect import protected_slots
+from mutator.shipped import default_grammar
 from policy.protocol import Scene
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Campaign:
     def _edited(self, program: Program, edit: Edit) -> tuple[Snapshot, Outcome | None]:
         """Return the edited snapshot; with a fault that decides the trial before anything runs."""
         try:
-            snapshot = DEFAULT_GRAMMAR.apply(program.graph, edit, protected=program.protected)
+            snapshot = default_grammar().apply(program.graph, edit, protected=program.protected)
         except EditError as error:
             return program.snapshot, Outcome(Status.FAILED, detail=f"refused: {error}")
         digest = canonical_digest(self._mutable(snapshot))
@@ -230,7 +231,9 @@ class Campaign:
         snapshot = Snapshot(self._store.files(proposal.commit), self._root.frozen)
         for index, (seed, _) in enumerate(program.standing.metrics):
             if index == len(done):
-                done.append(_carried_out(runner.run(snapshot, seed)))
+                done.append(
+                    _carried_out(_screened(runner, snapshot, seed) if not index else runner.run(snapshot, seed))
+                )
                 outcomes.put((proposal.number, index, done[-1]))
             if not done[-1].ok or (
                 index == 0 and not screen(done[0], program.standing, self._noise, sign=self._target.sign)
@@ -261,6 +264,8 @@ class Campaign:
         if not trial.kept:
             return program
         self._store.mark_best(trial.commit)
+        edited = default_grammar().apply(program.graph, trial.edit, protected=program.protected)
+        snapshot = replace(snapshot, promises=edited.promises)
         return self._program(snapshot, trial.commit, incumbent_of(trial.outcomes), previous=program.graph)
 
     def _program(
@@ -269,11 +274,11 @@ class Campaign:
         graph = build_graph(snapshot, previous=previous)
         protected = protected_slots(graph, self._target.protected)
         return Program(
-            snapshot, graph, commit, standing, protected, tuple(DEFAULT_GRAMMAR.edits(graph, protected=protected))
+            snapshot, graph, commit, standing, protected, tuple(default_grammar().edits(graph, protected=protected))
         )
 
     def _scene(self, program: Program, number: int) -> Scene:
-        return Scene(program.graph, program.untried, number, self._settings.n_trials)
+        return Scene(program.graph, program.untried, number, self._settings.n_trials, default_grammar().priors)
 
     def _mutable(self, snapshot: Snapshot) -> dict[str, bytes]:
         return {path: data for path, data in snapshot.files.items() if path not in snapshot.frozen}
@@ -301,6 +306,12 @@ class Campaign:
             if self._is_short(batch) or any(p.number not in judged for p in batch):
                 return batch[0].number
         return len(self._ledger.record.proposals) + 1
+
+
+def _screened(runner: Runner, snapshot: Snapshot, seed: int) -> Outcome:
+    """Spend the budget only on a program whose first steps run."""
+    smoke = runner.smoke(snapshot, seed).outcome
+    return runner.run(snapshot, seed) if smoke.ok or smoke.status is Status.INFRA_ERROR else smoke
 
 
 def _carried_out(outcome: Outcome) -> Outcome:

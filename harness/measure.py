@@ -20,17 +20,18 @@ import sys
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from graph.snapshot import read_snapshot
 from harness.data import HELDOUT, TRAIN, prepare_data
 from harness.launcher import Launcher
-from harness.orders import Access, Allowance, Bounds, Ending, Order, call
+from harness.orders import QUESTIONS, Access, Allowance, Bounds, Ending, Order, call
 from harness.predictor import serve_predictor
 from harness.scorer import run_scorer
 from harness.trial import FIRST_FD
-from harness.values import Outcome, Status, TrialError
+from harness.values import Outcome, Smoke, Status, TrialError
 from harness.workspace import Workspace, make_scratch
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ Launch = Literal["zygote", "exec"]
 _UNASKED = (
     "the training never asked for its budget; ask before every step, as class Budget in targets/bytelm/prepare.py does"
 )
+SMOKE_STEPS = 3
 CLAIM_MARGIN = 0.01  # of the metric: how much better than measured a printed value may be, for rounding
 _EXTRA_S = 5.0  # of a scorer over its predictors: a predictor that hangs reaches its own limit first, and is named
 _PASSED_ENV = ("PATH", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
@@ -110,25 +112,50 @@ class Runner:
             outcome = self._measure(snapshot, seed)
             return self._measure(snapshot, seed) if outcome.status is Status.INFRA_ERROR else outcome
 
+    def smoke(self, snapshot: Snapshot, seed: int) -> Smoke:
+        """Train the snapshot for three steps and look at what came out, before a budget is spent on it.
+
+        Three, because the first often has a learning rate of zero. Equal fingerprints of two snapshots under one seed mean that the
+        edits between them did nothing in these steps: they change nothing, or only what happens later.
+        """
+        with self._slots:
+            outcome, checkpoint = self._train(snapshot, seed, Allowance(QUESTIONS, SMOKE_STEPS))
+        digest = blake2b(checkpoint, digest_size=16).hexdigest() if outcome.ok else ""
+        return Smoke(outcome, digest)
+
     def _measure(self, snapshot: Snapshot, seed: int) -> Outcome:
+        budget = self._target.budget
         try:
             with self._copy(snapshot) as space:
-                ending = self._trials.start(self._training(space, seed)).wait()
-                outcome = _outcome(ending, seed)
-                if outcome.status is Status.INFRA_ERROR:  # the copy may be gone with what ran in it
-                    return outcome
-                if changed := space.changed_frozen():
-                    return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=_changed(changed))
-                if not outcome.ok:
-                    return outcome
-                if not outcome.steps:
-                    return replace(outcome, status=Status.FAILED, detail=_UNASKED)
-                checkpoint, fault = space.harvest(self._target.checkpoint, max_bytes=self._bounds.memory_bytes)
-                if fault:
-                    return replace(outcome, status=Status.INVALID_METRIC, detail=fault)
-                return self._score(outcome, snapshot, checkpoint)
+                outcome, checkpoint = self._trained(space, seed, Allowance(budget.unit, budget.amount))
+                return self._score(outcome, snapshot, checkpoint) if checkpoint is not None else outcome
         except OSError as error:
             return Outcome(Status.INFRA_ERROR, seed=seed, detail=f"{type(error).__name__}: {error}")
+
+    def _train(self, snapshot: Snapshot, seed: int, allowance: Allowance) -> tuple[Outcome, bytes]:
+        """Train in a working copy and read the checkpoint; a fault of the machine is an Outcome as well."""
+        try:
+            with self._copy(snapshot) as space:
+                outcome, checkpoint = self._trained(space, seed, allowance)
+                return outcome, checkpoint.read_bytes() if checkpoint is not None else b""
+        except OSError as error:
+            return Outcome(Status.INFRA_ERROR, seed=seed, detail=f"{type(error).__name__}: {error}"), b""
+
+    def _trained(self, space: Workspace, seed: int, allowance: Allowance) -> tuple[Outcome, Path | None]:
+        """Train in a working copy. Returns: what happened, and the checkpoint if there is one to score."""
+        outcome = _outcome(self._trials.start(self._training(space, seed, allowance)).wait(), seed)
+        if outcome.status is Status.INFRA_ERROR:  # the copy may be gone with what ran in it
+            return outcome, None
+        if changed := space.changed_frozen():
+            return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=_changed(changed)), None
+        if not outcome.ok:
+            return outcome, None
+        if not outcome.steps:
+            return replace(outcome, status=Status.FAILED, detail=_UNASKED), None
+        checkpoint, fault = space.harvest(self._target.checkpoint, max_bytes=self._bounds.memory_bytes)
+        if fault:
+            return replace(outcome, status=Status.INVALID_METRIC, detail=fault), None
+        return outcome, checkpoint
 
     def _score(self, outcome: Outcome, snapshot: Snapshot, checkpoint: Path) -> Outcome:
         """Let a scorer question two predictors, and put what it found into the outcome of the training."""
@@ -173,8 +200,8 @@ class Runner:
             runs += [self._trials.start(order, [end.fileno()]) for order, end in zip(predictors, answers, strict=True)]
         return result, [context.enter_context(run) for run in runs]
 
-    def _training(self, space: Workspace, seed: int) -> Order:
-        budget, train_data = self._target.budget, str(self._data / TRAIN)
+    def _training(self, space: Workspace, seed: int, allowance: Allowance) -> Order:
+        train_data = str(self._data / TRAIN)
         env = {
             "CODEGRAFT_SEED": str(seed),
             "CODEGRAFT_DATA": train_data,
@@ -186,7 +213,7 @@ class Runner:
             folder=str(space.work),
             env={**self._env(space), **env},
             bounds=self._bounds,
-            allowance=Allowance(budget.unit, budget.amount),
+            allowance=allowance,
             access=Access((train_data,), (str(space.work), str(space.out), str(space.tmp))),
         )
 

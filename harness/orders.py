@@ -26,11 +26,14 @@ class Bounds:
     threads: int
 
 
+QUESTIONS = "questions"  # a unit of budgets: how often the training asks, whatever it says that it did
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """The budget that a training run is granted step by step."""
 
-    unit: str  # a targets.manifest.Unit
+    unit: str  # a targets.manifest.Unit, or QUESTIONS
     amount: float
 
 

@@ -13,9 +13,9 @@ import targets
 from graph.build import build_graph
 from graph.code_graph import CodeGraph
 from graph.snapshot import Snapshot, python_files, read_snapshot
-from harness.ledger import LEDGER_FILE, read_record
+from harness.ledger import LEDGER_FILE, Record, read_record
 from harness.objects import ObjectStore
-from mutator.protect import protected_slots
+from mutator.code import Code
 from targets.manifest import MANIFEST, Target, TargetError, load_target
 
 
@@ -32,10 +32,25 @@ class Sources:
         """The code graph of the sources."""
         return build_graph(self.snapshot)
 
+    @property
+    def trainable(self) -> Target:
+        """The target that the sources belong to.
+
+        Raises: TargetError: they have no manifest.
+        """
+        if self.target is None:
+            raise TargetError(_untrainable(self.root))
+        return self.target
+
     @cached_property
+    def code(self) -> Code:
+        """The sources as code that can be edited."""
+        return Code(self.graph, self.target.protected if self.target is not None else ())
+
+    @property
     def protected(self) -> frozenset[str]:
         """The slots that no edit may touch."""
-        return protected_slots(self.graph, self.target.protected if self.target is not None else ())
+        return self.code.protected
 
 
 def open_sources(name: str) -> Sources:
@@ -64,14 +79,38 @@ def open_program(name: str) -> Sources:
     return open_sources(name)
 
 
-def _open_trial(folder: Path, trial: str) -> Sources:
-    record, store = read_record(folder), ObjectStore(folder)
+def read_earlier(name: str) -> tuple[Snapshot, ...]:
+    """Read what was known when a campaign judged a trial, CAMPAIGN@N: the unedited program and what earlier batches measured.
+
+    Raises: TargetError: there is no such campaign or trial. TrialError: the campaign is damaged.
+    """
+    path, _, trial = name.rpartition("@")
+    if not (Path(path) / LEDGER_FILE).is_file():
+        raise TargetError(f"{name}: is no trial of a campaign; name a second program to compare it with")
+    frozen = open_program(name).snapshot.frozen
+    record, store = read_record(Path(path)), ObjectStore(Path(path))
+    best = record.incumbent.number if record.incumbent is not None else 0
+    number = best if trial == "best" else int(trial)
+    batch = (number - 1) // record.settings.slots
+    ran = [t.commit for t in record.trials if t.ok and (t.number - 1) // record.settings.slots < batch]
+    commits = [_commits(record, store)["0"], *ran] if number else []
+    return tuple(Snapshot(store.files(commit), frozen) for commit in commits)
+
+
+def _commits(record: Record, store: ObjectStore) -> dict[str, str]:
+    """Return trial -> commit, as a person names a trial."""
     commits = {str(proposal.number): proposal.commit for proposal in record.proposals}
     if commits:
         commits["0"] = next(iter(commits.values()))
         while (parent := store.parent(commits["0"])) is not None:
             commits["0"] = parent
         commits["best"] = commits[str(record.incumbent.number)] if record.incumbent is not None else commits["0"]
+    return commits
+
+
+def _open_trial(folder: Path, trial: str) -> Sources:
+    record, store = read_record(folder), ObjectStore(folder)
+    commits = _commits(record, store)
     if trial not in commits:
         last = f"0 to {record.proposals[-1].number}, or best" if commits else "none yet"
         raise TargetError(f"{folder}@{trial}: is no trial of the campaign; it has {last}")
@@ -88,7 +127,7 @@ def open_target(name: str) -> Target:
     """
     folder = find_folder(name)
     if not (folder / MANIFEST).is_file():
-        raise TargetError(f"{folder}: has no {MANIFEST}; write one, see targets/bytelm for an example")
+        raise TargetError(_untrainable(folder))
     return load_target(folder)
 
 
@@ -110,3 +149,7 @@ def find_folder(name: str) -> Path:
     raise TargetError(
         f"{name}: is no folder; name a folder of Python files, or a target that ships with codegraft: {known}"
     )
+
+
+def _untrainable(folder: Path) -> str:
+    return f"{folder}: has no {MANIFEST}; write one, see targets/bytelm for an example"

@@ -24,7 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness.orders import Ending
+from harness.orders import QUESTIONS, Ending
 from harness.processes import become_subreaper, descendants, die_with_parent, end_children
 from harness.trial import PACKAGE_ROOT, run_fresh, run_order
 from harness.values import Status
@@ -44,7 +44,7 @@ _LAST_WORDS = 4096  # characters of the log in which a crash says why
 _MAX_PROCESSES = 256  # of one trial; a fork bomb passes it within a tick
 _MAX_FILES = 10_000  # of one trial
 _GRANT = struct.Struct("<d")
-_COUNTED = frozenset({"steps", "tokens"})
+_COUNTED = frozenset({"steps", "tokens", QUESTIONS})
 _ABOVE = 64  # descriptors from here on are out of the way of those that a process is given
 _CPUCLOCK_SCHED = 2  # linux/posix-timers.h: the clock of a whole process
 _OUT_OF_MEMORY = re.compile(r"MemoryError|std::bad_alloc|can't allocate memory|[Oo]ut of ?[Mm]emory")
@@ -128,7 +128,7 @@ class Meter:
         if self._allowance.unit not in _COUNTED:
             self._consumed = self._clock() - self._started_at
         elif not is_first:
-            self._consumed += max(1.0, done)  # in this order a NaN is 1
+            self._consumed += 1.0 if self._allowance.unit == QUESTIONS else max(1.0, done)  # in this order a NaN is 1
         progress = self._consumed / self._allowance.amount
         self.n_granted += progress < 1.0
         self.n_overrun += progress >= 1.0

@@ -53,6 +53,14 @@ class Outcome:
         return self.status is Status.OK
 
 
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """What the first steps of a training did: whether they ran, and a digest of the weights that they led to."""
+
+    outcome: Outcome  # its metric is NaN: nothing was scored
+    fingerprint: str  # empty when they did not run
+
+
 class Decision(StrEnum):
     """What a verdict says."""
 

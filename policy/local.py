@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policy.draw import open_stream
-from policy.random import pick_uniformly
+from policy.random import pick_by_prior
 from policy.tally import Tallies, identify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from random import Random
 
     from mutator.edit import Edit
@@ -32,7 +32,7 @@ class LocalPolicy:
         picked: list[Edit] = []
         for number in range(scene.number, scene.number + min(n, len(scene.edits))):
             left = fresh or stale
-            picked.append(self._pick(left, open_stream(self._seed, "local", number)))
+            picked.append(self._pick(left, scene.priors, open_stream(self._seed, "local", number)))
             left.remove(picked[-1])
         return tuple(picked)
 
@@ -48,9 +48,11 @@ class LocalPolicy:
         for _, trials in history:
             self.feedback(trials)
 
-    def _pick(self, edits: Sequence[Edit], stream: Random) -> Edit:
+    def _pick(self, edits: Sequence[Edit], priors: Mapping[str, float], stream: Random) -> Edit:
         if stream.random() < EXPLORATION:
-            return pick_uniformly(edits, stream)
+            return pick_by_prior(edits, priors, stream)
         promise = [self._kinds[edit.kind].mean + self._sites[edit.site].mean for edit in edits]
         best = max(promise)
-        return pick_uniformly([edit for edit, value in zip(edits, promise, strict=True) if value == best], stream)
+        return pick_by_prior(
+            [edit for edit, value in zip(edits, promise, strict=True) if value == best], priors, stream
+        )

@@ -21,7 +21,7 @@ from policy.memory import squash
 from policy.tally import identify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from random import Random
 
     from torch import Tensor
@@ -54,7 +54,7 @@ class Observation:
     options: Tensor  # (M, OPTION_WIDTH)
     kind_of: Tensor  # (M,) int64: the row of the option's kind
     site_of: Tensor  # (M,) int64: the row of its site
-    log_prior: Tensor  # (M,) uniform over kinds, then over the kind's sites, then over the choices
+    log_prior: Tensor  # (M,) kinds by their priors, then uniform over the kind's sites, then over the choices
     log_improvement: Tensor  # (M,) log expected improvement, by the surrogate
 
 
@@ -63,7 +63,7 @@ def observe(scene: Scene, memory: Memory, stream: Random) -> Observation:
     content = encode_edits(scene.graph, scene.edits)
     belief = memory.believe(scene.edits, content)
     surrogate = torch.stack([belief.mean, belief.deviation, belief.log_improvement], 1).float().numpy()  # (M, 3)
-    log_prior = _spread(scene.edits)
+    log_prior = _spread(scene.edits, scene.priors)
     weights = (log_prior + surrogate[:, 2]).tolist()
     entering = sorted(draw_without_replacement(weights, MAX_OPTIONS, stream))
     edits = tuple(scene.edits[i] for i in entering)
@@ -105,9 +105,11 @@ def _encode_tallies(tallies: Iterable[Tally]) -> Rows:
     )
 
 
-def _spread(edits: Sequence[Edit]) -> Rows:
-    """Return the log-probability of each edit when a kind, then a site of it, then a choice are picked uniformly: (M,)."""
+def _spread(edits: Sequence[Edit], priors: Mapping[str, float]) -> Rows:
+    """Return the log-probability of each edit when a kind is picked by its prior, then a site of it, then a choice, uniformly: (M,)."""
     choices = Counter((edit.kind, edit.site) for edit in edits)
     sites = Counter(kind for kind, _ in choices)
-    sizes = [len(sites) * sites[edit.kind] * choices[edit.kind, edit.site] for edit in edits]
-    return -np.log(np.array(sizes, np.float32))
+    weights = {kind: priors.get(kind, 1.0) for kind in sites}
+    total = sum(weights.values())
+    shares = [weights[edit.kind] / total / sites[edit.kind] / choices[edit.kind, edit.site] for edit in edits]
+    return np.log(np.array(shares, np.float32))

@@ -6,11 +6,11 @@ Every policy, the learned one and each baseline, is this protocol and nothing el
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from graph.code_graph import CodeGraph
@@ -58,6 +58,9 @@ class Scene:
     edits: tuple[Edit, ...]  # the legal edits of the incumbent that were not tried on it yet, in a fixed order
     number: int  # of the first trial to propose
     n_trials: int  # the campaign's length
+    priors: Mapping[str, float] = field(
+        default_factory=dict
+    )  # of kinds: how often to try them before anything is known; else 1
 
 
 class Policy(Protocol):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from policy.draw import open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from random import Random
 
     from mutator.edit import Edit
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RandomPolicy:
-    """Uniform over the kinds, then over the edits of the kind: a kind with many sites gets no more trials than the others."""
+    """Over the kinds by their priors, then uniform over the edits of the kind: many sites give a kind no more trials."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -25,7 +25,7 @@ class RandomPolicy:
         left = list(scene.edits)
         picked: list[Edit] = []
         for number in range(scene.number, scene.number + min(n, len(left))):
-            picked.append(pick_uniformly(left, open_stream(self._seed, "random", number)))
+            picked.append(pick_by_prior(left, scene.priors, open_stream(self._seed, "random", number)))
             left.remove(picked[-1])
         return tuple(picked)
 
@@ -36,7 +36,8 @@ class RandomPolicy:
         """Need nothing: the state is the seed."""
 
 
-def pick_uniformly(edits: Sequence[Edit], stream: Random) -> Edit:
-    """Pick a kind, then one of its edits. The edits are not empty."""
-    kind = stream.choice(sorted({edit.kind for edit in edits}))
+def pick_by_prior(edits: Sequence[Edit], priors: Mapping[str, float], stream: Random) -> Edit:
+    """Pick a kind by its prior, 1 where none is given, then one of its edits. The edits are not empty."""
+    kinds = sorted({edit.kind for edit in edits})
+    (kind,) = stream.choices(kinds, [priors.get(kind, 1.0) for kind in kinds])
     return stream.choice([edit for edit in edits if edit.kind == kind])

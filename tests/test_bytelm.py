@@ -11,7 +11,7 @@ import pytest
 from harness.measure import Runner
 from harness.sources import open_sources
 from harness.values import Status
-from mutator.grammar import DEFAULT_GRAMMAR
+from mutator.shipped import default_grammar
 
 pytestmark = pytest.mark.slow
 
@@ -44,14 +44,14 @@ def test_the_baseline_measures_the_same_twice(runner, honest):
 
 
 def test_a_threaded_parameter_changes_three_files_and_not_the_metric(runner, honest):
-    edits = DEFAULT_GRAMMAR.only("thread-parameter").edits(BYTELM.graph, protected=BYTELM.protected)
+    edits = default_grammar().only("thread-parameter").edits(BYTELM.graph, protected=BYTELM.protected)
     edit = next(edit for edit in edits if "norm_eps" in edit.uri)
-    assert DEFAULT_GRAMMAR.plan(BYTELM.graph, edit, protected=BYTELM.protected).paths == (
+    assert default_grammar().plan(BYTELM.graph, edit, protected=BYTELM.protected).paths == (
         "config.py",
         "layers.py",
         "model.py",
     )
-    outcome = runner.run(DEFAULT_GRAMMAR.apply(BYTELM.graph, edit, protected=BYTELM.protected), 0)
+    outcome = runner.run(default_grammar().apply(BYTELM.graph, edit, protected=BYTELM.protected), 0)
     assert outcome.ok
     assert outcome.metric == honest.metric
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from graph.build import build_graph
 from graph.snapshot import Snapshot, python_files, read_snapshot
 from mutator.edit import Edit
-from mutator.grammar import DEFAULT_GRAMMAR
+from mutator.shipped import default_grammar
 from policy.checkpoint import FORMAT
 from policy.content import encode_edits
 from policy.draw import open_stream
@@ -42,7 +42,7 @@ def build(net):
     return torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.1)
 """
 GRAPH = build_graph(Snapshot({"a.py": SOURCE.encode()}))
-EDITS = tuple(DEFAULT_GRAMMAR.edits(GRAPH))
+EDITS = tuple(default_grammar().edits(GRAPH))
 BYTELM = Path(__file__).parent.parent / "targets" / "bytelm"
 
 
@@ -81,7 +81,7 @@ def state_digest(policy: PpoPolicy, tmp_path: Path) -> str:
 
 def test_renaming_what_the_author_named_changes_nothing_that_the_policy_sees():
     renamed = build_graph(Snapshot({"b.py": SOURCE.replace("act(", "squeeze(").replace("net", "model").encode()}))
-    moved = tuple(DEFAULT_GRAMMAR.edits(renamed))
+    moved = tuple(default_grammar().edits(renamed))
     assert [edit.site for edit in moved] != [edit.site for edit in EDITS]
     assert (encode_edits(renamed, moved) == encode_edits(GRAPH, EDITS)).all()
 
@@ -109,7 +109,7 @@ search(TAUGHT, (2, 3))
 
 def test_it_proposes_legal_edits_of_a_real_target_and_learns_from_them():
     graph = build_graph(read_snapshot(BYTELM, python_files(BYTELM)))
-    edits = tuple(DEFAULT_GRAMMAR.edits(graph))
+    edits = tuple(default_grammar().edits(graph))
     policy = PpoPolicy(0)
     proposed = policy.propose(Scene(graph, edits, 1, 100), 4)
     assert len(set(proposed) & set(edits)) == 4

@@ -21,9 +21,12 @@ _COMMANDS = {
     "graph": _Lazy(
         "harness.cli.graph", "Show the code graph of a target, a folder, a file or a trial; ask it questions."
     ),
-    "kinds": _Lazy("harness.cli.code", "List the edit kinds, or show one with its examples."),
+    "check": _Lazy("harness.cli.check", "Check a target: what is protected and where, what could be edited."),
+    "kinds": _Lazy("harness.cli.kinds", "List the edit kinds, show them with examples, or start a new one."),
     "edits": _Lazy("harness.cli.code", "List the legal edits of a target."),
     "apply": _Lazy("harness.cli.code", "Apply edits to a target and print the diff."),
+    "distance": _Lazy("harness.cli.distance", "Say how far apart two programs are in structure, and why."),
+    "smoke": _Lazy("harness.cli.search", "Train for three steps, with or without edits: does it run, does it differ?"),
     "run": _Lazy("harness.cli.search", "Train and score a target once, with or without edits."),
     "search": _Lazy("harness.cli.search", "Search over a target's code; the same --out folder resumes."),
     "status": _Lazy("harness.cli.campaign", "Say where a campaign stands."),

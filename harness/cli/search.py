@@ -1,4 +1,4 @@
-"""The commands that train: run and search."""
+"""The commands that train: smoke, run and search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from graph.build import build_graph
 from harness.campaign import INTERRUPTED, Campaign
 from harness.cli.errors import one_line_errors
 from harness.ledger import LEDGER_FILE, Ledger, Settings
@@ -18,8 +17,6 @@ from harness.objects import ObjectStore
 from harness.sources import open_sources, open_target, read_target
 from harness.standing import standing_lines
 from harness.values import TrialError
-from mutator.edit import parse_edit
-from mutator.grammar import DEFAULT_GRAMMAR
 from policy.make import POLICIES, make_policy
 from policy.protocol import Learner, Policy, PolicyError
 from targets.manifest import TargetError
@@ -40,21 +37,58 @@ launch = click.option(
 def run(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: bool) -> None:
     """Train and score TARGET once, after the EDITs if there are any. Exits with 1 when there is no metric."""
     sources = open_sources(target)
-    if sources.target is None:
-        raise TargetError(f"{sources.root}: has no codegraft.toml; write one, see targets/bytelm for an example")
-    graph = sources.graph
-    for uri in edits:
-        graph = build_graph(DEFAULT_GRAMMAR.apply(graph, parse_edit(uri), protected=sources.protected), previous=graph)
-    with Runner(sources.target, launch="exec" if launch == "exec" else "zygote") as runner:
-        outcome = runner.run(graph.snapshot, seed)
+    snapshot = sources.code.apply(*edits).snapshot
+    with Runner(sources.trainable, launch="exec" if launch == "exec" else "zygote") as runner:
+        outcome = runner.run(snapshot, seed)
     click.echo(
         json.dumps({**asdict(outcome), "metric": outcome.metric if outcome.ok else None})
         if as_json
-        else outcome_line(sources.target.metric, outcome)
+        else outcome_line(sources.trainable.metric, outcome)
     )
     if not outcome.ok:
         log = "" if as_json else printed(outcome)
-        raise TrialError(f"{sources.target.name}: {outcome.status}: {outcome.detail}{log}")
+        raise TrialError(f"{target}: {outcome.status}: {outcome.detail}{log}")
+
+
+@click.command()
+@click.argument("target")
+@click.argument("edits", nargs=-1, metavar="[EDIT]...")
+@click.option("--seed", default=0, show_default=True, help="Seed of the training run.")
+@launch
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
+@one_line_errors
+def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: bool) -> None:
+    """Train TARGET after the EDITs for three steps: does it run, and does it differ from the unedited one?
+
+    Exits with 1 when it does not run.
+    """
+    sources = open_sources(target)
+    snapshot = sources.code.apply(*edits).snapshot
+    with Runner(sources.trainable, launch="exec" if launch == "exec" else "zygote") as runner:
+        found = runner.smoke(snapshot, seed)
+        differs = (
+            bool(edits) and found.outcome.ok and found.fingerprint != runner.smoke(sources.snapshot, seed).fingerprint
+        )
+    outcome = found.outcome
+    if as_json:
+        facts = {
+            "status": outcome.status,
+            "detail": outcome.detail,
+            "fingerprint": found.fingerprint,
+            "differs": differs,
+        }
+        click.echo(json.dumps(facts))
+    elif outcome.ok:
+        what = (
+            "the unedited target"
+            if not edits
+            else "trains to other weights"
+            if differs
+            else "bit-equal to the unedited target so far"
+        )
+        click.echo(f"runs, {outcome.wall_s:.2f} s: {what}")
+    if not outcome.ok:
+        raise TrialError(f"{target}: {outcome.status}: {outcome.detail}{'' if as_json else printed(outcome)}")
 
 
 @click.command()

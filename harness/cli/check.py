@@ -1,0 +1,70 @@
+"""The command that looks before a search leaps: what a target says, what is protected and why, what could be edited."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from graph.model import NodeKind
+from harness.cli.errors import one_line_errors
+from harness.sources import open_sources
+from harness.trial import PACKAGE_ROOT
+
+if TYPE_CHECKING:
+    from harness.sources import Sources
+
+_PACKAGES = ("targets", "graph", "mutator", "policy", "harness")
+
+
+@click.command()
+@click.argument("target")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
+@one_line_errors
+def check(target: str, as_json: bool) -> None:
+    """Check TARGET and print what no edit may touch, with file and line, and how many edits of each kind there are.
+
+    Exits with 1 where another package hides one of codegraft's.
+    """
+    sources = open_sources(target)
+    hidden = [name for name in _PACKAGES if not _ours(name)]
+    offered = Counter(edit.kind for edit in sources.code.edits())
+    protected = [{"slot": slot, "line": line, "text": text} for slot, line, text in _protected(sources)]
+    if as_json:
+        frozen = sorted(sources.snapshot.frozen)
+        click.echo(json.dumps({"frozen": frozen, "protected": protected, "edits": offered, "hidden": hidden}))
+    else:
+        click.echo(
+            f"{sources.root}: {len(sources.snapshot.files)} files, frozen: {', '.join(sorted(sources.snapshot.frozen)) or 'none'}"
+        )
+        click.echo(f"\nprotected ({len(protected)}):")
+        for each in protected:
+            click.echo(f"  {each['line']}: {each['text']}")
+        click.echo(f"\nedits ({offered.total()}):")
+        for kind, count in sorted(offered.items()):
+            click.echo(f"  {count:>6}  {kind}")
+    for name in hidden:
+        click.echo(
+            f"codegraft: {name}: another package of that name hides codegraft's; run from another folder", err=True
+        )
+    if hidden:
+        raise SystemExit(1)
+
+
+def _protected(sources: Sources) -> list[tuple[str, str, str]]:
+    """Return slot, file:line and first line of what is protected, in source order; of a unit only the unit."""
+    nodes = sorted((sources.graph.nodes[slot] for slot in sources.protected), key=lambda n: (n.path, n.start))
+    found = []
+    for node in nodes:
+        text = f"all of {node.path}" if node.kind is NodeKind.MODULE else sources.graph.text(node).splitlines()[0]
+        found.append((node.slot, f"{node.path}:{sources.graph.line(node)}", text))
+    return found
+
+
+def _ours(name: str) -> bool:
+    spec = find_spec(name)
+    return spec is not None and spec.origin is not None and Path(spec.origin).is_relative_to(PACKAGE_ROOT)
