@@ -231,6 +231,11 @@ class CodeGraph:
         file = self.files.get(self.nodes[slot].path)
         return file.scopes.get(slot) if file is not None else None
 
+    @cached_property
+    def memory(self) -> dict[object, object]:
+        """What others derived from this graph and want to ask for again; it goes when the graph goes."""
+        return {}
+
     # --- syntax -------------------------------------------------------------------------------------------------------------------
 
     def syntax(self, node: Node) -> SyntaxNode:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from graph.model import EdgeKind, Node, NodeKind
 from mutator.effects import names_of
+from mutator.memory import remembered
 
 if TYPE_CHECKING:
     from graph.code_graph import CodeGraph
@@ -74,6 +75,7 @@ def acts_of_call(graph: CodeGraph, call: Node) -> frozenset[Act]:
     return _acts_of_call(graph, call, _DEPTH)
 
 
+@remembered
 def _acts_in(graph: CodeGraph, unit: Node, depth: int) -> frozenset[Act]:
     found: set[Act] = set()
     own: list[Node] = []  # statements whose text holds all others
@@ -97,6 +99,7 @@ def _acts_in(graph: CodeGraph, unit: Node, depth: int) -> frozenset[Act]:
     return frozenset(found)
 
 
+@remembered
 def _acts_of_call(graph: CodeGraph, call: Node, depth: int) -> frozenset[Act]:
     callees = graph.callees(call)
     if not callees:

@@ -39,6 +39,9 @@ class Sort(StrEnum):
 
 _HOPS = 5  # names, calls and returns that are followed
 _MANY = 8  # callees of one call: a registry, or a name that may be anything
+_SEVERAL = re.compile(
+    r"^(LSTM|GRU|RNN)(?!\w*Cell)|^LSTMCell|^MultiheadAttention|return_indices"
+)  # layers that give a tuple
 _FUNCTIONAL = "torch.nn.functional."
 _NO_FLOATS = frozenset(
     {
@@ -384,7 +387,8 @@ def _external(graph: CodeGraph, path: str, syntax: SyntaxNode, near: Node, hops:
             else Sort.UNKNOWN
         )
     if name == "__call__":
-        return Sort.UNKNOWN if owner.rpartition(".")[2] in _NO_FLOATS else Sort.TENSOR
+        layer = owner.rpartition(".")[2]
+        return Sort.UNKNOWN if layer in _NO_FLOATS or _SEVERAL.search(layer) else Sort.TENSOR
     if path.startswith(_FUNCTIONAL):
         return Sort.UNKNOWN if name in _NO_FLOATS else Sort.TENSOR
     if name in _KEEPING and owner in ("torch.Tensor", "torch.nn.Parameter"):

@@ -14,6 +14,7 @@ from graph.code_graph import CodeGraph
 from graph.model import EdgeKind, Node, NodeKind
 from graph.syntax import BindingKind, dotted, parts, text_of
 from mutator.intents import EnsureImport
+from mutator.memory import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,6 +189,7 @@ def elementwise_class(graph: CodeGraph, class_slot: str) -> bool:
     )
 
 
+@remembered
 def _reached(graph: CodeGraph, call: Node, hops: int) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for slot in _made(graph, graph.callees(call)):

@@ -12,6 +12,7 @@ from graph.model import EdgeKind, NodeKind
 from graph.syntax import BindingKind
 from graph.units import FUNCTIONS
 from mutator.chunks import read_code
+from mutator.layout import whole_statement
 from mutator.signatures import binding_error, signature_from, signature_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mutator.chunks import Chunk
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_TRANSPARENT = ("torch.", "functools.", "staticmethod", "property")  # decorators that keep the signature
+_TRANSPARENT = ("torch.", "functools.", "builtins.")  # decorators that keep the signature
 
 
 def misfits(graph: CodeGraph, chunks: Sequence[Chunk]) -> Iterator[str]:
@@ -110,10 +111,14 @@ class _Changed:
     def _of_slot(self, slot: str) -> Signature | None:
         """Return what a function takes, or the constructor that a class states itself."""
         node = self.graph.nodes[slot]
+        around = self.graph.sources(slot, EdgeKind.DECORATES)
+        written = [c for c in whole_statement(self.graph, node).children if c.type == "decorator"] if node.path else []
+        if len(written) != len(around) or any(not path.startswith(_TRANSPARENT) for path in around):
+            return None
         if node.kind is NodeKind.FUNCTION and node.path:
-            return _signature(self._definition(node), bound=False)
+            return _signature(self._definition(node), bound="builtins.classmethod" in around)
         constructor = self.graph.nodes.get(f"{slot}.__init__")
-        if node.kind is not NodeKind.CLASS or constructor is None or self.graph.sources(slot, EdgeKind.DECORATES):
+        if node.kind is not NodeKind.CLASS or constructor is None or around:
             return None
         return _signature(self._definition(constructor), bound=True)
 
@@ -129,7 +134,7 @@ class _Changed:
         """Return the signature of a function that the edit adds to a module."""
         codes = (chunk.new for chunk in self.chunks if chunk.path == path and not chunk.member)
         found = (_find(code, name) for code in codes if name.encode() in code)
-        return _signature(next((f for f in found if f is not None), None), bound=False)
+        return _signature(next((f for f in found if f is not None and not f.decorator_list), None), bound=False)
 
 
 @lru_cache(maxsize=1024)
@@ -142,6 +147,4 @@ def _find(code: bytes, name: str) -> _Function | None:
 
 
 def _signature(function: _Function | None, *, bound: bool) -> Signature | None:
-    if function is None or any(not ast.unparse(d).startswith(_TRANSPARENT) for d in function.decorator_list):
-        return None
-    return signature_from(function, bound=bound)
+    return signature_from(function, bound=bound) if function is not None else None

@@ -17,7 +17,8 @@ from graph.model import Node, NodeKind
 from graph.syntax import descend, dotted, field_of, parts, text_of
 from mutator.facts import is_torch_module
 from mutator.groups import NN, Use, layer_of, sizes_of
-from mutator.stated import PerGraph, assigned, call_at
+from mutator.memory import remembered
+from mutator.stated import assigned, call_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -78,7 +79,7 @@ class Width(NamedTuple):
     channels: bool
 
 
-@PerGraph
+@remembered
 def chains(graph: CodeGraph) -> Mapping[tuple[str, int], tuple[Node, ...]]:
     """Return the literals that are one width between layers, by the place of each of them; those that anything else fixes are left out."""
     found: dict[tuple[str, int], tuple[Node, ...]] = {}

@@ -20,8 +20,9 @@ from mutator.callees import reached
 from mutator.constants import Place, Scalar, World, readings, value_in
 from mutator.facts import is_torch_module
 from mutator.intents import ReplaceExpr
+from mutator.memory import remembered
 from mutator.numbers import name_of, off_the_path
-from mutator.stated import PerGraph, Unknown, call_at
+from mutator.stated import Unknown, call_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,7 +81,7 @@ _NAMED: Mapping[Use, re.Pattern[str]] = {Use.DEPTH: DEPTHS, Use.IN: WIDTHS, Use.
 # --- what literals set ------------------------------------------------------------------------------------------------------------------
 
 
-@PerGraph
+@remembered
 def uses(graph: CodeGraph) -> Mapping[Place, frozenset[Use]]:
     """Return what each literal sets in the models of a graph; one that stands in the call of a layer itself is left out."""
     found: defaultdict[Place, set[Use]] = defaultdict(set)
@@ -302,7 +303,7 @@ def _broken(graph: CodeGraph, changes: Mapping[Node, Scalar] | Mapping[Node, int
     return (known[number] for number in concerned if not known[number].holds(graph, places))
 
 
-@PerGraph
+@remembered
 def _constraints(graph: CodeGraph) -> tuple[tuple[Constraint, ...], Mapping[Place, tuple[int, ...]]]:
     """Return what holds now, and by the place of a literal which of it depends on that."""
     found = [c for node in graph.nodes.values() if node.path for c in _demands(graph, node)]

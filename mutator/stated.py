@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
-from weakref import ref
+from typing import TYPE_CHECKING
 
 from graph.code_graph import CodeGraph
 from graph.model import EdgeKind, Node, NodeKind
 from graph.syntax import BindingKind, dotted, field_of, parts, text_of
+from mutator.memory import remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from tree_sitter import Node as SyntaxNode
-
-T = TypeVar("T")
 
 
 class Unknown(Exception):
@@ -145,31 +143,12 @@ def is_dataclass(graph: CodeGraph, owner: str) -> bool:
 # --- kept for each graph -----------------------------------------------------------------------------------------------------------------
 
 
-class PerGraph(Generic[T]):
-    """What a function computes of a whole graph, kept for the last few graphs: a decorator.
-
-    Graphs compare by content and are not hashable, so they are known by identity as long as they live.
-    """
-
-    def __init__(self, compute: Callable[[CodeGraph], T]) -> None:
-        self.compute, self.known = compute, list[tuple[ref[CodeGraph], T]]()
-
-    def __call__(self, graph: CodeGraph) -> T:
-        """Return what is known of a graph; compute it once."""
-        for known, value in self.known:
-            if known() is graph:
-                return value
-        value = self.compute(graph)
-        self.known = [(ref(graph), value), *(pair for pair in self.known if pair[0]() is not None)][:4]
-        return value
-
-
-@PerGraph
+@remembered
 def _calls(graph: CodeGraph) -> Mapping[tuple[str, int, int], Node]:
     return {(n.path, n.start, n.end): n for n in graph.nodes.values() if n.kind is NodeKind.CALL}
 
 
-@PerGraph
+@remembered
 def _settings(graph: CodeGraph) -> Mapping[str, tuple[str, ...]]:
     running = [path for path, file in graph.files.items() if b"exec(" in file.data and file.module in file.scopes]
     plain = [path for path, file in graph.files.items() if running and _only_settings(file.tree.root_node)]

@@ -16,6 +16,7 @@ from graph.model import EdgeKind, Node, NodeKind
 from graph.syntax import BindingKind, field_of, parts, text_of
 from mutator.facts import calls_in, module_instances
 from mutator.layout import whole_statement
+from mutator.memory import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,11 +150,13 @@ def plays(graph: CodeGraph, call: Node, role: str) -> bool:
     return f"role:{role}" in graph.targets(call.slot, EdgeKind.PLAYS)
 
 
+@remembered
 def calls_of(graph: CodeGraph, scope: str, path: str) -> tuple[Node, ...]:
     """Return the calls of a function or module that stand in no function inside it, in source order."""
     return tuple(n for n in graph.files[path].nodes if n.scope == scope and n.kind is NodeKind.CALL)
 
 
+@remembered
 def calls_within(graph: CodeGraph, scope: str, path: str) -> tuple[Node, ...]:
     """Return the calls of a function or module and of all functions inside it, in source order."""
     inner = scope if ":" in scope else f"{scope}:"
@@ -295,6 +298,7 @@ def measures(graph: CodeGraph, statement: Node) -> bool:
     return any(call.label in _SAVES or _evaluates(graph, call, _HOPS) for call in below(graph, statement))
 
 
+@remembered
 def _evaluates(graph: CodeGraph, call: Node, hops: int) -> bool:
     if plays(graph, call, "evaluation"):
         return True

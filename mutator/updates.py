@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from graph.model import EdgeKind, Node, NodeKind
 from graph.syntax import field_of, parts, text_of
 from mutator.facts import FUNCTIONAL, is_torch_module
+from mutator.memory import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -318,14 +319,15 @@ def _computes(graph: CodeGraph, function: Node, hops: int = 1) -> bool:
 
 def _is_square(graph: CodeGraph, call: Node) -> bool:
     """Whether a linear layer that `self` holds gives as many features as it takes."""
-    function, owner = text_of(field_of(graph.syntax(call), "function")), graph.nodes[graph.nodes[call.scope].scope]
-    if not function.startswith("self.") or owner.kind is not NodeKind.CLASS:
+    function, owner = text_of(field_of(graph.syntax(call), "function")), graph.nodes.get(graph.nodes[call.scope].scope)
+    if not function.startswith("self.") or owner is None or owner.kind is not NodeKind.CLASS:
         return False
     writers = [w for slot in graph.members(owner.slot, function[5:]) for w in graph.sources(slot, EdgeKind.WRITES)]
     made = [re.search(r"\bLinear\(([^,()]+),\s*([^,()]+)[,)]", graph.text(graph.nodes[w])) for w in writers]
     return bool(made) and all(m is not None and m[1].strip() == m[2].strip() for m in made)
 
 
+@remembered
 def returns_like_first(graph: CodeGraph, function: Node, depth: int = _DEPTH) -> bool:
     """Whether a function of ours returns, on every path, something of the shape of its first parameter after `self`."""
     parameters = [graph.nodes[slot] for slot in graph.targets(function.slot, EdgeKind.DEFINES)]

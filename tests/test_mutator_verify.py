@@ -122,6 +122,23 @@ def test_what_is_sound_passes(old, new):
     assert new in check(old, new)["a.py"].decode()
 
 
+def test_decorators_that_change_what_a_function_takes_are_known():
+    source = (
+        "import contextlib\nclass A:\n    @classmethod\n    def make(cls, n): ...\n    @staticmethod\n    def sum(a, b): ...\n"
+        "@wraps\ndef free(): ...\n@contextlib.contextmanager\ndef held(x): ...\ny = 1\n"
+    )
+    for call, fits in [
+        ("A.make(1)", True), ("A.make()", False), ("A.sum(1, 2)", True), ("A.sum(1)", False), ("free(1, 2)", True), ("held(1, 2)", True),
+    ]:  # fmt: skip
+        graph = build_graph(Snapshot({"a.py": source.encode(), "b.py": b"from a import A, free, held\ny = 1\n"}))
+        patch = make_patch([("b.py", Replacement(graph.snapshot.files["b.py"].rindex(b"1"), b"1", call.encode()))])
+        if fits:
+            verify(graph, patch)
+        else:
+            with pytest.raises(Refused, match="missing a required argument"):
+                verify(graph, patch)
+
+
 def test_a_call_fits_the_parameters_that_the_same_edit_adds():
     graph = build_graph(Snapshot({"a.py": SOURCE.encode()}))
     calls = Replacement(SOURCE.index("Net()\n") + 4, b"", b"depth=3")

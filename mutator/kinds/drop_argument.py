@@ -128,10 +128,12 @@ class DropArgument(EditKind):
             if "torch.optim.Optimizer" in graph.nodes and graph.sources("torch.optim.Optimizer", EdgeKind.INHERITS)
             else ()
         )
+        free = [a for a in given if a.name in defaults and a.name not in fixed and not _KEPT.search(a.name)]
         names = [
-            a.name for a in given
-            if a.name in defaults and a.name not in fixed and not _KEPT.search(a.name) and _given(graph, site, a.value) != defaults[a.name]
-        ]  # fmt: skip
+            a.name
+            for a in free
+            if not _sizes(graph, site, a.value) and _given(graph, site, a.value) != defaults[a.name]
+        ]
         if not names:
             return Reason.NO_EFFECT
         return off_the_path(graph, site) or (Reason.SHARED if serves(graph, site) else choose(name=OneOf(tuple(names))))
@@ -164,6 +166,12 @@ def _of(graph: CodeGraph, callee: Node) -> Iterator[tuple[str, object]]:
     for taken in signature.parameters.values() if signature is not None else ():
         if taken.default is not Parameter.empty and isinstance(taken.default, _DEFAULTS):
             yield taken.name, taken.default
+
+
+def _sizes(graph: CodeGraph, call: Node, value: str) -> bool:
+    """Whether a name that is passed also cuts or sizes something in the unit: the result has to have that length."""
+    unit = graph.text(graph.nodes[call.scope])
+    return value.isidentifier() and re.search(rf"\[[^\[\]]*\b{value}\b[^\[\]]*\]", unit) is not None
 
 
 def _given(graph: CodeGraph, site: Node, text: str) -> object:
