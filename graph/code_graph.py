@@ -190,7 +190,9 @@ class CodeGraph:
 
     def external_bases(self, class_slot: str) -> frozenset[str]:
         """Return the import paths of all external classes that a class descends from."""
-        return frozenset(base for base in self.lineage(class_slot) if not self.nodes[base].path)
+        return frozenset(
+            base for base in self.lineage(class_slot) if base not in self.nodes or not self.nodes[base].path
+        )
 
     def members(self, class_slot: str, name: str) -> tuple[str, ...]:
         """Return the nodes that a class and its bases of ours have under a name: methods, fields, what methods set on self."""
@@ -203,7 +205,8 @@ class CodeGraph:
 
     def bindings(self, name: str, scope: str) -> tuple[Binding, ...]:
         """Return what binds a name as seen from a module, class or function; empty for builtins and what nothing binds."""
-        return lookup(name, scope, self.files[self.nodes[scope].path].scopes)
+        file = self.files.get(self.nodes[scope].path) if scope in self.nodes else None
+        return lookup(name, scope, file.scopes) if file is not None else ()
 
     def held(self, name: str, scope: str) -> tuple[Value, ...]:
         """Return what a name that this very scope binds may hold, as far as the resolver follows it."""

@@ -42,6 +42,9 @@ class Tables:
         self._lineages: dict[str, tuple[str, ...]] = {}
         self._attributes: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {}
         self._public: dict[str, tuple[str, ...]] = {}
+        self._followed: dict[
+            tuple[str, int], int
+        ] = {}  # bindings that are being followed -> those before that are left
 
     # --- modules and names --------------------------------------------------------------------------------------------------------
 
@@ -111,21 +114,31 @@ class Tables:
         return value(Tag.EXTERNAL, f"builtins.{name}") if name in _BUILTINS else None
 
     def _follow(self, names: tuple[Name, ...], scope: str, steps: int) -> Value | None:
-        """Return what the last binding that leads somewhere leads to."""
-        for name in reversed(names):
-            match name.kind:
-                case "class":
-                    return value(Tag.CLASS, name.target)
-                case "function":
-                    return value(Tag.FUNCTION, name.target)
-                case "import" | "module":
-                    found = self.imported(name.target, scope.partition(":")[0], steps - 1, named=name.kind == "import")
-                case "alias":
-                    found = self.resolve(name.target, scope, steps - 1) if steps > 1 else None
-                case _:
-                    continue
-            if found is not None:
-                return found
+        """Return what the last binding that leads somewhere leads to; an alias of its own name means the bindings before it."""
+        key = (scope, id(names))
+        outer = self._followed.get(key, len(names))
+        try:
+            for index in range(outer - 1, -1, -1):
+                self._followed[key] = index
+                found = self._led_to(names[index], scope, steps)
+                if found is not None:
+                    return found
+            return None
+        finally:
+            self._followed[key] = outer
+            if outer == len(names):
+                del self._followed[key]
+
+    def _led_to(self, name: Name, scope: str, steps: int) -> Value | None:
+        match name.kind:
+            case "class":
+                return value(Tag.CLASS, name.target)
+            case "function":
+                return value(Tag.FUNCTION, name.target)
+            case "import" | "module":
+                return self.imported(name.target, scope.partition(":")[0], steps - 1, named=name.kind == "import")
+            case "alias":
+                return self.resolve(name.target, scope, steps - 1) if steps > 1 else None
         return None
 
     def imported(self, target: str, importer: str, steps: int = _ALIASES, *, named: bool = True) -> Value | None:

@@ -122,20 +122,23 @@ class Code:
         return replace(self.parent, grammar=self.grammar)  # type: ignore[return-value]  # of the same class
 
     def without(self, *numbers: int) -> Self:
-        """Return the code without some edits of its script, from 0, the others as they were.
+        """Return the code without some edits of its script, numbered from 0, the others as they were.
 
-        Raises: EditError: later edits depend on one of them; they are named.
+        Raises: EditError: there is no such edit, or later edits depend on one of them; they are named.
         """
+        unknown = [number for number in numbers if not 0 <= number < len(self.script)]
+        if unknown:
+            raise EditError(f"{unknown[0]}: is no edit of the script, which has {len(self.script)}, numbered from 0")
         code, depending = self._root(), []
-        for number, edit in enumerate(self.script):
+        for number, (edit, grammar) in enumerate(self._history()):
             if number not in numbers:
                 try:
-                    code = code.apply(edit)
+                    code = code.using(grammar).apply(edit)
                 except EditError as error:
                     depending.append(f"{edit.uri} ({error})")
         if depending:
             raise EditError(f"{len(depending)} later edits depend on it: {'; '.join(depending)}; take them back too")
-        return code
+        return code.using(self.grammar)
 
     def diff(self) -> str:
         """Print what the script changed, in git's format."""
@@ -154,6 +157,12 @@ class Code:
         while code.parent is not None:
             code = code.parent  # type: ignore[assignment]  # of the same class
         return replace(code, grammar=self.grammar)
+
+    def _history(self) -> list[tuple[Edit, Grammar]]:
+        """Return the edits of the script, each with the grammar that it was applied with."""
+        if self.parent is None:
+            return []
+        return [*self.parent._history(), *((e, self.parent.grammar) for e in self.script[len(self.parent.script) :])]  # noqa: SLF001 - the same class
 
     def _after(self, snapshot: Snapshot, edits: tuple[Edit, ...]) -> Self:
         graph = build_graph(snapshot, previous=self.graph)

@@ -100,7 +100,8 @@ class _Rewrite(EditKind):
         holes = _Match(graph, site, self.sorts).of(self.pattern) or {}
         template, imports = _spelled(graph, site, self.templates[str(choice.get("to", ""))])
         used = {hole for hole, _ in _HOLE.findall(template)}
-        text = fill(_HOLE.sub(r"{\1}", template), **{hole: text for hole, text in holes.items() if hole in used})
+        braced = _HOLE.sub(r"{\1}", template.replace("{", "{{").replace("}", "}}"))
+        text = fill(braced, **{hole: text for hole, text in holes.items() if hole in used})
         return (*imports, ReplaceExpr(site, text))
 
 

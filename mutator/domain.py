@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-from mutator.edit import Choice, Scalar
+from mutator.edit import Choice, Scalar, print_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ class OneOf:
         )
 
     def __str__(self) -> str:
-        return "|".join(map(str, self.grid))
+        return "|".join(print_scalar(value) for value in self.grid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Edit:
     @property
     def uri(self) -> str:
         """Print the edit; `parse_edit` reads it back."""
-        choice = urlencode([(name, _print_scalar(value)) for name, value in self.choice], quote_via=quote)
+        choice = urlencode([(name, print_scalar(value)) for name, value in self.choice], quote_via=quote)
         return (
             f"{self.kind}{f':{self.version}' if self.version > 1 else ''}@{self.site}"
             + (f"?{choice}" if choice else "")
@@ -66,11 +66,16 @@ def parse_edit(uri: str) -> Edit:
     return Edit(match["kind"], match["site"], choice, match["anchor"] or "", int(match["version"] or 1))
 
 
-def _print_scalar(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, float) else str(value)
+def print_scalar(value: Scalar) -> str:
+    """Print a value as an edit's URI has it; a text that would read as something else stands in quotes."""
+    if isinstance(value, str):
+        return f"'{value}'" if value[:1] == "'" or _parse_scalar(value) != value else value
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _parse_scalar(text: str) -> Scalar:
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1]
     if text in ("true", "false"):
         return text == "true"
     if _INT.fullmatch(text):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
 from mutator.domain import Domain
-from mutator.edit import Edit, EditError, SiteGone
+from mutator.edit import Choice, Edit, EditError, SiteGone
 from mutator.intents import Intent, Promise, ReplaceExpr, SetArg
 from mutator.kind import EditKind, Reason, Refused
 from mutator.protect import is_protected
@@ -76,7 +77,10 @@ class Grammar:
         for kind in self.kinds:
             if kind.name == name:
                 return kind
-        raise EditError(f"{name}: is no edit kind; choose one of {', '.join(kind.name for kind in self.kinds)}")
+        near = get_close_matches(name, [kind.name for kind in self.kinds], 3) or [kind.name for kind in self.kinds[:3]]
+        raise EditError(
+            f"{name}: is no edit kind; did you mean {' or '.join(near)}? `codegraft kinds` lists all {len(self.kinds)}"
+        )
 
     def sites(
         self, graph: CodeGraph, *, protected: frozenset[str] = frozenset()
@@ -88,7 +92,7 @@ class Grammar:
                 nodes.setdefault(node.kind, []).append(node)
         for kind in self.kinds:
             for site in nodes.get(kind.at, ()):
-                domain = kind.domain(graph, site)
+                domain = _domain(kind, graph, site)
                 if isinstance(domain, Domain) and not is_protected(graph, site, protected):
                     yield kind, site, domain
 
@@ -97,7 +101,7 @@ class Grammar:
         for kind, site, domain in self.sites(graph, protected=protected):
             fits: dict[object, bool] = {}
             for choice in domain.options():
-                intents = kind.plan(graph, site, dict(choice))
+                intents = _plan(kind, graph, site, choice)
                 layout = tuple(map(_layout, intents))
                 if layout not in fits:
                     fits[layout] = _fits(graph, intents, protected)
@@ -122,13 +126,18 @@ class Grammar:
         site, domain = self._site(graph, kind, edit, protected)
         choice = domain.read(edit.choice)
         if choice is None:
-            raise Refused(Reason.NO_CHOICE, f"{edit.uri}: the site offers no such choice; choose {domain}")
-        return kind.plan(graph, site, dict(choice))
+            raise Refused(
+                Reason.NO_CHOICE,
+                f"{edit.uri}: the site offers no such choice; {f'choose {domain}' if domain.axes else 'there is nothing to choose'}",
+            )
+        return _plan(kind, graph, site, choice)
 
     def _plan(self, graph: CodeGraph, edit: Edit, protected: frozenset[str]) -> tuple[Patch, tuple[str, ...]]:
         intents = self.intents(graph, edit, protected=protected)
         promises = (*graph.snapshot.promises, *(f"{i.unit}: {i.property}" for i in intents if isinstance(i, Promise)))
         patch = render(graph, intents)
+        if not patch.files:
+            raise Refused(Reason.NO_EFFECT, f"{edit.uri}: changes nothing")
         verify(graph, patch, protected=protected, promises=promises)
         return patch, promises
 
@@ -139,11 +148,11 @@ class Grammar:
 
     def _site(self, graph: CodeGraph, kind: EditKind, edit: Edit, protected: frozenset[str]) -> tuple[Node, Domain]:
         site = find_site(graph, edit)
-        domain = kind.domain(graph, site) if site.kind is kind.at else Reason.NO_SITE
+        domain = _domain(kind, graph, site) if site.kind is kind.at else Reason.NO_SITE
         if isinstance(domain, Reason) and site.kind in _UNITS and not graph.frozen(site):
             # A person names the unit: its only site is meant.
             inside = [n for n in graph.files[site.path].nodes if n.scope == site.slot and n.kind is kind.at]
-            offered = [(n, d) for n in inside if isinstance(d := kind.domain(graph, n), Domain)]
+            offered = [(n, d) for n in inside if isinstance(d := _domain(kind, graph, n), Domain)]
             site, domain = offered[0] if len(offered) == 1 else (site, domain)
         if graph.frozen(site):
             raise Refused(Reason.FROZEN, f"{site.path}: is frozen; edit the mutable files")
@@ -154,9 +163,23 @@ class Grammar:
         if isinstance(domain, Reason):
             raise Refused(
                 domain,
-                f"{site.slot}: {kind.name} does not apply there ({domain}); `codegraft edits` lists where it does",
+                f"{site.slot}: {kind.name} does not apply there: {domain.says}; `codegraft edits` lists where it does",
             )
         return site, domain
+
+
+def _domain(kind: EditKind, graph: CodeGraph, site: Node) -> Domain | Reason:
+    domain = kind.domain(graph, site)
+    if not isinstance(domain, (Domain, Reason)):
+        raise EditError(f"{kind.name}: its domain at {site.slot} is {domain!r}; return a Domain or a Reason")
+    return domain
+
+
+def _plan(kind: EditKind, graph: CodeGraph, site: Node, choice: Choice) -> tuple[Intent, ...]:
+    intents = kind.plan(graph, site, dict(choice))
+    if not isinstance(intents, tuple) or not all(isinstance(intent, Intent) for intent in intents):
+        raise EditError(f"{kind.name}: its plan at {site.slot} is {intents!r}; return a tuple of intents")
+    return intents
 
 
 def find_site(graph: CodeGraph, edit: Edit) -> Node:
@@ -191,13 +214,14 @@ def _layout(intent: Intent) -> object:
 
 
 def _fits(graph: CodeGraph, intents: tuple[Intent, ...], protected: frozenset[str]) -> bool:
-    """Try an edit out where the layout decides: a shared line, a comment, a name. One literal or operator for another always fits."""
+    """Try an edit out where the layout decides: a shared line, a comment, a name. One literal for another always fits."""
     if all(
-        isinstance(i, ReplaceExpr) and isinstance(i.node, Node) and i.node.kind is not NodeKind.CALL for i in intents
+        isinstance(i, ReplaceExpr) and isinstance(i.node, Node) and i.node.kind is NodeKind.LITERAL for i in intents
     ):
         return True
     try:
-        verify(graph, render(graph, intents), protected=protected)
+        patch = render(graph, intents)
+        verify(graph, patch, protected=protected)
     except EditError:
         return False
-    return True
+    return bool(patch.files)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from graph.model import NodeKind
 from mutator.edit import EditError, Scalar
@@ -38,26 +38,36 @@ class Family(StrEnum):
 class Reason(StrEnum):
     """Why an edit is refused."""
 
-    NO_SITE = "no-site"  # the kind does not apply to this node
-    NO_CHOICE = "no-choice"  # the choice is none of those that the site offers
-    FROZEN = "frozen"  # the file is frozen
-    PROTECTED = "protected"  # the statement belongs to the budget, the seed or the measuring
-    CONTRACT = "contract"  # the metric assumes it: causality, the units of the loss
-    NO_QUANTITY = "no-quantity"  # a number or operator that indexes, counts positions or shapes a tensor
-    UNKNOWN_VALUE = "unknown-value"  # what is called, passed or held cannot be followed
-    SHAPE = "shape"  # tensors would not fit
-    ARITY = "arity"  # the callee does not take these arguments
-    ALREADY = "already"  # it is there already: clipped, normalised, tied, dropped out
-    NO_EFFECT = "no-effect"  # nothing would change
-    ORDER = "order"  # the statements depend on each other, or what is needed is not bound yet
-    SHARED = "shared"  # the code also serves the evaluation, heirs or callers that must not change
-    NAME_CLASH = "name-clash"  # a name that the edit needs means something else there
-    SHARED_LINE = "shared-line"  # the statement shares its line with another
-    ASSERTION = "assertion"  # an assert of the target would fail
-    PROMISE = "promise"  # an earlier edit needs what this one would undo
-    MISSING_IMPORT = "missing-import"  # a module that is not installed
-    CONFLICT = "conflict"  # two edits touch the same bytes
-    BROKEN = "broken"  # the result does not compile, changes its surroundings or leaves a name unbound
+    says: str
+    """The reason in words."""
+
+    def __new__(cls, value: str, says: str) -> Self:
+        """Make a reason of its name and its words."""
+        reason = str.__new__(cls, value)
+        reason._value_ = value
+        reason.says = says
+        return reason
+
+    NO_SITE = "no-site", "the kind does not apply to this node"
+    NO_CHOICE = "no-choice", "the choice is none of those that the site offers"
+    FROZEN = "frozen", "the file is frozen"
+    PROTECTED = "protected", "the statement belongs to the budget, the seed or the measuring"
+    CONTRACT = "contract", "the metric assumes it: causality, the units of the loss"
+    NO_QUANTITY = "no-quantity", "a number or operator that indexes, counts positions or shapes a tensor"
+    UNKNOWN_VALUE = "unknown-value", "what is called, passed or held cannot be followed"
+    SHAPE = "shape", "tensors would not fit"
+    ARITY = "arity", "the callee does not take these arguments"
+    ALREADY = "already", "it is there already: clipped, normalised, tied, dropped out"
+    NO_EFFECT = "no-effect", "nothing would change"
+    ORDER = "order", "the statements depend on each other, or what is needed is not bound yet"
+    SHARED = "shared", "the code also serves the evaluation, heirs or callers that must not change"
+    NAME_CLASH = "name-clash", "a name that the edit needs means something else there"
+    SHARED_LINE = "shared-line", "the statement shares its line with another"
+    ASSERTION = "assertion", "an assert of the target would fail"
+    PROMISE = "promise", "an earlier edit needs what this one would undo"
+    MISSING_IMPORT = "missing-import", "a module that is not installed"
+    CONFLICT = "conflict", "two edits touch the same bytes"
+    BROKEN = "broken", "the result does not compile, changes its surroundings or leaves a name unbound"
 
 
 class Refused(EditError):

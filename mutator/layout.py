@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BOM = b"\xef\xbb\xbf"
 _LEVEL = 4  # spaces a level in the text of intents
 _DEFINITIONS = ("function_definition", "class_definition", "decorated_definition")
+_STRING = re.compile(r"""(?<!")"([^"'\\\n]*)"(?!")""")
+_SINGLE, _DOUBLE = re.compile(rb"'[^'\"\n]*'"), re.compile(rb'"[^"\'\n]*"')
 _COMPOUND = (*_DEFINITIONS, "if_statement", "for_statement", "while_statement", "with_statement", "try_statement")
 _IMPORTS = ("import_statement", "import_from_statement", "future_import_statement")
 
@@ -48,14 +50,20 @@ def _indent_at(data: bytes, position: int) -> str:
 
 
 def laid_out(text: str, file: FileSyntax, indent: str) -> list[str]:
-    """Return the lines of a statement's text at an indentation, in the file's indent unit; the first one too."""
+    """Return the lines of a statement's text at an indentation, in the file's indent unit and quotes; the first one too."""
     unit = indent_unit(file)
     lines = []
-    for line in text.split("\n"):
+    for line in (_STRING.sub(r"'\1'", text) if _prefers_single(file.data) else text).split("\n"):
         bare = line.lstrip(" ")
         levels, rest = divmod(len(line) - len(bare), _LEVEL)
         lines.append(f"{indent}{unit * levels}{' ' * rest}{bare}" if bare else "")
     return lines
+
+
+@lru_cache(maxsize=256)
+def _prefers_single(data: bytes) -> bool:
+    """Whether most strings of a file are in single quotes."""
+    return len(_SINGLE.findall(data)) > len(_DOUBLE.findall(data))
 
 
 def whole_statement(graph: CodeGraph, node: Node) -> SyntaxNode:

@@ -40,6 +40,19 @@ def training_guard(graph: CodeGraph, call: Node) -> str | Reason:
     return "" if _trains(graph, call, _HOPS) else Reason.SHARED
 
 
+def mean_guard(graph: CodeGraph, call: Node) -> str | Reason:
+    """Return the condition under which a call gives the mean that is trained on: where the caller says how to reduce, only for means.
+
+    A loss for each token is a log-probability to whoever asks for it.
+    """
+    guard, reduction = training_guard(graph, call), read_call(graph, call).keyword("reduction")
+    if isinstance(guard, Reason) or reduction is None or reduction.value.strip("'\"") == "mean":
+        return guard
+    if not reduction.value.isidentifier():
+        return Reason.SHARED
+    return " and ".join(filter(None, (guard, f'{reduction.value} == "mean"')))
+
+
 def logits_of(graph: CodeGraph, call: Node) -> tuple[str, int] | None:
     """Return the logits that a cross entropy is given, before they are flattened, and the dimension of their classes; None when unclear."""
     arguments = read_call(graph, call).arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mutator.intents import EnsureImport, Promise
@@ -31,7 +32,11 @@ def merge(
     imports: list[EnsureImport] = []
     promises = list(graph.snapshot.promises)
     claimed: dict[str, list[tuple[Replacement, str]]] = {}
-    for edit in sorted(edits, key=lambda edit: edit.uri):
+    ordered = sorted(edits, key=lambda edit: edit.uri)
+    twice = [first.uri for first, second in pairwise(ordered) if first == second]
+    if twice:
+        raise Refused(Reason.CONFLICT, f"{twice[0]}: is given twice; give it once")
+    for edit in ordered:
         intents = grammar.intents(graph, edit, protected=protected)
         promises += (f"{i.unit}: {i.property}" for i in intents if isinstance(i, Promise))
         imports += (intent for intent in intents if isinstance(intent, EnsureImport))

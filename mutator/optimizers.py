@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from graph.code_graph import CodeGraph
 
 OPTIMIZER = "torch.optim.Optimizer"
+_DISTRIBUTED = re.compile(r"\b(dist|distributed)\.|all_reduce|reduce_scatter|all_gather")
 _OPTIONS = "betas|momentum|eps|alpha|rho|nesterov|dampening|amsgrad|fused|centered"
 _ASKED = re.compile(
     rb"\bg\w*\[\s*['\"](%s)['\"]\s*\]|defaults\[\s*['\"](%s)['\"]" % (_OPTIONS.encode(), _OPTIONS.encode())
@@ -29,7 +30,7 @@ _NEED_MOMENTUM = frozenset({"torch.optim.lr_scheduler.OneCycleLR", "torch.optim.
 def makes_optimizer(graph: CodeGraph, call: Node) -> str:
     """Return the class of ours that a call makes an optimizer of from parameter groups alone; empty when it does not.
 
-    Empty as well when other code calls methods that no optimizer of torch has.
+    Empty as well when other code calls methods that no optimizer of torch has, or when its own step talks to other processes.
     """
     callees = graph.callees(call)
     made = [graph.nodes[slot] for slot in callees if graph.nodes[slot].kind is NodeKind.CLASS]
@@ -38,7 +39,8 @@ def makes_optimizer(graph: CodeGraph, call: Node) -> str:
     read = read_call(graph, call)
     if len(read.arguments) != 1 or read.arguments[0].name:
         return ""
-    return "" if _own_methods_called(graph, made[0].slot) else made[0].label
+    lonely = not _DISTRIBUTED.search(graph.text(made[0]))  # else its step is what keeps the processes together
+    return made[0].label if lonely and not _own_methods_called(graph, made[0].slot) else ""
 
 
 def group_keys(graph: CodeGraph, call: Node) -> tuple[frozenset[str], frozenset[str]]:

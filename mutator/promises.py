@@ -31,7 +31,10 @@ def check_promises(graph: CodeGraph, changed: Mapping[str, bytes], promises: Ite
         module = unit.partition(":")[0]
         path = next((path for path, file in graph.files.items() if file.module == module), "")
         if path in changed and not _holds(read_code(changed[path]).tree, unit.partition(":")[2], wanted):
-            raise Refused(Reason.PROMISE, f"{unit}: an earlier edit needs `{wanted}` there; take that edit back first")
+            raise Refused(
+                Reason.PROMISE,
+                f"{unit}: an edit needs `{wanted}` there, and it would not hold; take that edit back first",
+            )
 
 
 def _holds(tree: ast.Module, name: str, wanted: str) -> bool:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _WORDS = re.compile(rb"""\d[\d_.]*(?:[eE][-+]?\d+)?\w*|\.\d+\w*|[^\W\d]\w*|[^\x00-\x7f]+|[()\[\]{},:;=#'"\\]""")
 
 
+_STAR = re.compile(rb"^\s*from\s[^\n]*\simport\s+\*", re.MULTILINE)
+_BETWEEN = 400  # bytes of blank lines and comments that may follow a class
 _NUMBER = re.compile(rb"-?(\d[\d_]*\.?[\d_]*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -181,13 +183,16 @@ def _missing(proposal: Proposal, path: str, chunks: list[Chunk]) -> Iterator[str
     lost = {name for old, new in at_module for name in old - new} - {name for _, new in at_module for name in new}
     if lost:
         yield from read_file(path, proposal.changed[path]).unbound - file.unbound
+        others = (f for f in proposal.graph.files.values() if f is not file and f.module in f.scopes)
+        wanted = {b.target for f in others for found in f.scopes[f.module].bindings.values() for b in found}
+        yield from (name for name in lost if f"{file.module}.{name}" in wanted)
     gained = {name for _, new in at_module for name in new}
-    starred = any(new.starred for _, _, new in places) or b"import *" in file.data
+    starred = any(new.starred for _, _, new in places) or _STAR.search(file.data) is not None
     known = {*(scope.bindings if scope is not None else ()), *gained} - lost
     for chunk, old, new in places:
         yield from (name.rpartition(".")[2] for name in new.early - old.early)
         if not starred:
-            members = _members(proposal.graph, path, chunk)
+            members = _members(proposal.graph, path, chunk) & new.at_once
             yield from (name for name in new.needed - old.needed if name not in known and name not in members)
         for name in new.at_once - old.at_once - gained:
             starts = [
@@ -198,16 +203,14 @@ def _missing(proposal: Proposal, path: str, chunks: list[Chunk]) -> Iterator[str
 
 
 def _members(graph: CodeGraph, path: str, chunk: Chunk) -> frozenset[str]:
-    """Return the names that the class around a member binds: its body sees them."""
-    if not chunk.member:
-        return frozenset()
-    file = graph.files[path]
+    """Return the names that the class around a member binds: its body sees them, its methods do not."""
+    file, place = graph.files[path], chunk.shift + len(chunk.old) - 1
     around = [
-        n
-        for n in file.nodes
-        if n.kind is NodeKind.CLASS and n.start <= chunk.shift + len(chunk.old) and n.slot in file.scopes
+        n for n in file.nodes if chunk.member and n.kind is NodeKind.CLASS and n.start < place <= n.end + _BETWEEN
     ]
-    return frozenset(name for node in around for name in file.scopes[node.slot].bindings)
+    return (
+        frozenset(file.scopes[around[-1].slot].bindings) if around and around[-1].slot in file.scopes else frozenset()
+    )
 
 
 def _calls(proposal: Proposal) -> None:

@@ -233,7 +233,7 @@ def test_other_options_for_the_same_folder_are_refused_in_one_line(finished):
         (["apply", "toy", "scale-literal@config:Config/literal.nothing?by=2.0"], "is not in the sources"),
         (["apply", "toy", "no edit at all"], "is no edit"),
         (["edits", "{tmp}"], "holds no Python file"),
-        (["kinds", "grow-tail"], "is no edit kind; choose one of"),
+        (["kinds", "swap-norms"], "is no edit kind; did you mean swap-norm"),
         (["status", "{tmp}"], "ledger.db"),
         (["report", "{tmp}/nothing"], "ledger.db"),
     ],

@@ -76,15 +76,15 @@ def test_a_wrong_pattern_is_refused_in_one_line(pattern, to, says):
 
 
 def test_a_new_kind_works_as_it_is_written(tmp_path):
-    command = [sys.executable, "-c", "from harness.cli import main; main()", "kinds", "--new", "swap-pooling"]
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "kinds", "--new", "swap-my-pooling"]
     subprocess.run(command, cwd=tmp_path, check=True)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "test_swap_pooling.py"], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "pytest", "-q", "test_swap_my_pooling.py"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode != 0
-    assert again.stderr.strip() == "codegraft: swap_pooling.py: is there already; choose another name or folder"
+    assert again.stderr.strip() == "codegraft: swap_my_pooling.py: is there already; choose another name or folder"
 
 
 MINE = kind("f($x)", name="swap-mine")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graph.model import NodeKind
-from harness.cli.errors import one_line_errors
+from harness.cli.errors import one_line_errors, warn_of_unread
 from harness.sources import open_sources
 from harness.trial import PACKAGE_ROOT
 
@@ -31,6 +31,7 @@ def check(target: str, as_json: bool) -> None:
     Exits with 1 where another package hides one of codegraft's.
     """
     sources = open_sources(target)
+    warn_of_unread(sources)
     hidden = [name for name in _PACKAGES if not _ours(name)]
     offered = Counter(edit.kind for edit in sources.code.edits())
     protected = [{"slot": slot, "line": line, "text": text} for slot, line, text in _protected(sources)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.errors import one_line_errors
+from harness.cli.errors import one_line_errors, warn_of_unread
 from harness.sources import open_sources
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
@@ -25,6 +25,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for o
 def edits(target: str, only: tuple[str, ...], as_json: bool) -> None:
     """List every legal edit of TARGET, a folder with a manifest or any folder of Python files."""
     sources = open_sources(target)
+    warn_of_unread(sources)
     found = sources.code.edits(*only)
     if as_json:
         click.echo(
@@ -47,6 +48,7 @@ def apply(target: str, edits: tuple[str, ...], write: bool) -> None:
     `git apply -R` or `patch -R -p1` on that diff takes the edits back.
     """
     sources = open_sources(target)
+    warn_of_unread(sources)
     after = sources.code.apply(*edits)
     click.echo(after.diff(), nl=False)
     if write:

@@ -16,6 +16,8 @@ from targets.manifest import TargetError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.sources import Sources
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -39,3 +41,10 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise click.ClickException(str(error)) from error
 
     return wrapped
+
+
+def warn_of_unread(sources: Sources) -> None:
+    """Say on stderr which files no edit can be made in, because they do not parse."""
+    for path, file in sources.graph.files.items():
+        if file.error and path.endswith(".py"):
+            click.echo(f"codegraft: {path}: is left out: {file.error}", err=True)

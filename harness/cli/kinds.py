@@ -53,6 +53,8 @@ def kinds(names: tuple[str, ...], as_json: bool, docs: bool, new: str | None) ->
 def _start(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise EditError(f"{name}: is no name of a kind; write a verb in kebab-case, as in swap-pooling")
+    if any(kind.name == name for kind in default_grammar().kinds):
+        raise EditError(f"{name}: is the name of a kind that is there already; choose another one")
     module = name.replace("-", "_")
     text = _SKELETON.read_text().replace("new-kind", name).replace("new_kind", module)
     text = text.replace("NewKind", "".join(word.capitalize() for word in name.split("-")))

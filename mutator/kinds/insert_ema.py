@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mutator.steps import Step
 
 _DECAYS = Between(0.9, 0.9999, (0.95, 0.99, 0.999))
+_CALLBACK = re.compile(r"callback", re.IGNORECASE)
 _KNOWN = re.compile(
     r"AveragedModel|swa_utils|\b(ema|swa|shadow|averaged?)_?(model|weights|params|parameters|state)|\bEMA\b\(|ModelEma"
 )
@@ -184,6 +185,8 @@ class InsertEma(EditKind):
             return Reason.ORDER
         if not (_outlives(graph, step) or any(measured_runs(graph, step))):
             return Reason.NO_EFFECT
+        if _CALLBACK.search(graph.text(graph.nodes[step.scope])):  # which may measure or save, and nobody sees it here
+            return Reason.UNKNOWN_VALUE
         alone = sum(other.loop == step.loop for other in steps_in(graph, step.scope, site.path)) == 1
         plain = all(map(partial(_plain, graph), measured_runs(graph, step)))
         return choose(decay=_DECAYS) if alone and plain and not repeated(graph, step.scope) else Reason.SHARED

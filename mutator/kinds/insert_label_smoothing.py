@@ -11,7 +11,7 @@ from mutator.domain import Between, Domain, choose
 from mutator.edit import Scalar
 from mutator.intents import Intent, SetArg
 from mutator.kind import EditKind, Example, Family, Reason, Refusal
-from mutator.losses import CRITERION, CROSS_ENTROPY, criterion_calls, training_guard
+from mutator.losses import CRITERION, CROSS_ENTROPY, criterion_calls, mean_guard, training_guard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,7 +130,7 @@ class InsertLabelSmoothing(EditKind):
 def _guard(graph: CodeGraph, site: Node) -> str | Reason:
     """Return the condition for smoothing; a criterion has none to test, so everyone who applies it must train."""
     if graph.callees(site) == (CROSS_ENTROPY,):
-        return training_guard(graph, site)
+        return mean_guard(graph, site)
     uses = criterion_calls(graph)
     trains = bool(uses) and all(training_guard(graph, use) == "" for use in uses)
     return "" if trains else Reason.SHARED

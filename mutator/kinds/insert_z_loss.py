@@ -11,7 +11,7 @@ from mutator.domain import Between, Domain, choose
 from mutator.edit import Scalar
 from mutator.intents import InsertStmt, Intent, ReplaceExpr
 from mutator.kind import EditKind, Example, Family, Reason, Refusal
-from mutator.losses import CRITERION, CROSS_ENTROPY, logits_of, training_guard
+from mutator.losses import CRITERION, CROSS_ENTROPY, logits_of, mean_guard
 from mutator.steps import calls_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class InsertZLoss(EditKind):
             "insert-z-loss@a:GPT.forward/call.cross_entropy?coefficient=0.0001",
             {
                 "a.py": _GPT.format(
-                    z="\n            if self.training:\n                loss = loss + 0.0001 * logits.float().logsumexp(-1).square().mean()"
+                    z='\n            if self.training and reduction == "mean":'
+                    "\n                loss = loss + 0.0001 * logits.float().logsumexp(-1).square().mean()"
                 )
             },
         ),
@@ -129,12 +130,12 @@ class InsertZLoss(EditKind):
             return Reason.UNKNOWN_VALUE
         if any(call.label == "logsumexp" for call in calls_of(graph, site.scope, site.path)):
             return Reason.ALREADY
-        guard = training_guard(graph, site)
+        guard = mean_guard(graph, site)
         return guard if isinstance(guard, Reason) else choose(coefficient=_COEFFICIENTS)
 
     def plan(self, graph: CodeGraph, site: Node, choice: Mapping[str, Scalar]) -> tuple[Intent, ...]:
         """Add it in a statement of its own behind `loss = ...`, else right where the loss is computed."""
-        logits, guard = logits_of(graph, site), training_guard(graph, site)
+        logits, guard = logits_of(graph, site), mean_guard(graph, site)
         if logits is None:  # the domain said that there are
             return ()
         term = f"{choice['coefficient']} * {logits[0]}.float().logsumexp({logits[1]}).square().mean()"

@@ -15,6 +15,7 @@ from mutator.expected import fill
 from mutator.intents import Intent, ReplaceExpr
 from mutator.kind import EditKind, Example, Family, Reason, Refusal
 from mutator.number_roles import role_of_name
+from mutator.numbers import is_number, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,7 +124,7 @@ def _divides(graph: CodeGraph, site: Node) -> bool:
     """Whether the right operand may be divided by: a number that is written out and not zero, or a quotient."""
     right = operands(graph.syntax(site))[1]
     if right.type in ("integer", "float"):
-        return float(text_of(right).replace("_", "")) != 0
+        return is_number(text_of(right)) and value_of(text_of(right)) != 0
     return site.label == "mul" and sort_of_syntax(graph, right, site) is Sort.FLOAT and "/" in text_of(right)
 
 

@@ -27,7 +27,7 @@ optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.1)
 while True:
     lr = get_lr(iter_num)
     for param_group in optimizer.param_groups:
-        param_group['lr'] = lr{decay}
+        param_group["lr"] = lr{decay}
     loss(batch()).backward()
     optimizer.step()
 """

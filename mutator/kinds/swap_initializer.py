@@ -25,6 +25,7 @@ _BY_FAN = ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal
 _NUMBER = re.compile(r"\d+\.?\d*(e-?\d+)?|\.\d+")
 _PROJECTION = re.compile(r"proj|out$|^wo$|^down|^w2$")  # what adds to the residual stream
 _USUAL_STD = "0.02"  # GPT-2, where nothing says better
+_POSITIVE = ("0.0", "0.02")  # the bounds in which nanochat starts its gates
 _GPT = """\
 import math
 import torch.nn as nn
@@ -64,9 +65,11 @@ class _Now(NamedTuple):
 class SwapInitializer(EditKind):
     """Swap the distribution that weights start from, with the standard deviation kept: normal, uniform or truncated at three of them.
 
-    For matrices also what follows from their shape: Xavier, Kaiming, orthogonal; for projections into the residual stream also zeros.
+    For matrices also what follows from their shape: Xavier, Kaiming, orthogonal; for projections into the residual stream also zeros;
+    for matrices of zeros also a small positive start (`positive`), with which gates open early.
     Why: short runs still stand where they started; zero projections make every block start as the identity.
-    Source: Glorot and Bengio 2010; He et al. 2015 (arXiv:1502.01852); Saxe et al. 2014 (arXiv:1312.6120); zeros as in muP and nanochat.
+    Source: Glorot and Bengio 2010; He et al. 2015 (arXiv:1502.01852); Saxe et al. 2014 (arXiv:1312.6120); zeros as in muP and nanochat;
+    positive gates: nanochat, "autoresearch round 1".
     Not offered for biases, gains and distributions that are not centred.
     """
 
@@ -93,6 +96,11 @@ class SwapInitializer(EditKind):
             {"a.py": _BLOCKS.format(init="uniform_(self.c_q.weight, -s, s)")},
             "swap-initializer@a:GPT.init_weights/call.uniform_?to=orthogonal",
             {"a.py": _BLOCKS.format(init="orthogonal_(self.c_q.weight)")},
+        ),
+        Example(
+            {"a.py": _BLOCKS.format(init="zeros_(self.c_q.weight)")},
+            "swap-initializer@a:GPT.init_weights/call.zeros_?to=positive",
+            {"a.py": _BLOCKS.format(init="uniform_(self.c_q.weight, 0.0, 0.02)")},
         ),
         Example(
             {"a.py": "from torch import nn\ndef init(m, s):\n    m.weight.data.normal_(mean=0.0, std=s)\n"},
@@ -137,6 +145,8 @@ class SwapInitializer(EditKind):
         names = [*_BY_STD, *(_BY_FAN if matrix else ())]
         if matrix and _PROJECTION.search(layer_of(graph, site, found.tensor)):
             names.append("zeros")
+        if found.name == "zeros":
+            names.append("positive")
         if found.std and not (_NUMBER.fullmatch(found.std) or found.std.isidentifier()):
             names = [name for name in names if name not in ("uniform", "trunc_normal")]  # which say it more than once
         return choose(to=[name for name in names if name != found.name])
@@ -146,7 +156,7 @@ class SwapInitializer(EditKind):
         found, to = _read(graph, site), str(choice["to"])
         if isinstance(found, Reason):
             return ()
-        text, imports = spell(graph, site, f"{_INIT}.{to}_")
+        text, imports = spell(graph, site, f"{_INIT}.{'uniform' if to == 'positive' else to}_")
         arguments = ", ".join((found.tensor, *_arguments(to, found.std or _USUAL_STD)))
         return (*imports, ReplaceExpr(site, f"{text}({arguments})"))
 
@@ -182,6 +192,8 @@ def _std(graph: CodeGraph, call: Node, name: str, first: int) -> str:
 
 
 def _arguments(to: str, std: str) -> tuple[str, ...]:
+    if to == "positive":
+        return _POSITIVE
     if to == "normal":
         return (f"std={std}",)
     if to == "uniform":

@@ -33,7 +33,7 @@ _GPT = """\
 import torch.nn as nn
 from torch.nn import functional as F
 class GPT(nn.Module):
-    def forward(self, x, targets, reduction='mean'):
+    def forward(self, x, targets, reduction="mean"):
         logits = self.head(x)
         loss = F.cross_entropy(logits, targets.view(-1), ignore_index=-1, reduction=reduction)
         return loss
@@ -42,7 +42,7 @@ _GPT_FOCAL = """\
 import torch.nn as nn
 from torch.nn import functional as F
 class GPT(nn.Module):
-    def forward(self, x, targets, reduction='mean'):
+    def forward(self, x, targets, reduction="mean"):
         logits = self.head(x)
         if self.training and reduction == "mean":
             nll = F.cross_entropy(logits, targets.view(-1), ignore_index=-1, reduction="none")
