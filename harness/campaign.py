@@ -72,6 +72,7 @@ class Campaign:
         self._seen = {canonical_digest(self._mutable(self._root))}
         self._archive = Archive()
         self._noise = Noise(0.0, 0.0, 0)
+        self._programs: dict[str, Program] = {}  # that were the incumbent, by the digest of their sources
         self._first: Complexity = complexity(self._mutable(self._root))
 
     def run(self, runner: Runner, policy: Policy) -> Record:
@@ -264,7 +265,8 @@ class Campaign:
         if not trial.kept:
             return program
         self._store.mark_best(trial.commit)
-        edited = default_grammar().apply(program.graph, trial.edit, protected=program.protected)
+        parent = self._programs[trial.parent]  # another than the program after a keep in the same batch
+        edited = default_grammar().apply(parent.graph, trial.edit, protected=parent.protected)
         snapshot = replace(snapshot, promises=edited.promises)
         return self._program(snapshot, trial.commit, incumbent_of(trial.outcomes), previous=program.graph)
 
@@ -273,9 +275,10 @@ class Campaign:
     ) -> Program:
         graph = build_graph(snapshot, previous=previous)
         protected = protected_slots(graph, self._target.protected)
-        return Program(
-            snapshot, graph, commit, standing, protected, tuple(default_grammar().edits(graph, protected=protected))
-        )
+        edits = tuple(default_grammar().edits(graph, protected=protected))
+        program = Program(snapshot, graph, commit, standing, protected, edits)
+        self._programs[snapshot.digest] = program
+        return program
 
     def _scene(self, program: Program, number: int) -> Scene:
         return Scene(program.graph, program.untried, number, self._settings.n_trials, default_grammar().priors)

@@ -221,7 +221,7 @@ def _fits(graph: CodeGraph, intents: tuple[Intent, ...], protected: frozenset[st
         return True
     try:
         patch = render(graph, intents)
-        verify(graph, patch, protected=protected)
+        verify(graph, patch, protected=protected, promises=graph.snapshot.promises)
     except EditError:
         return False
     return bool(patch.files)

@@ -116,8 +116,13 @@ def test_a_promise_is_kept_by_later_edits():
     clip = next(code(source).edits("insert-grad-clip"))
     clipped = code(source).apply(clip)
     assert clipped.snapshot.promises
-    with pytest.raises(EditError):
-        clipped.apply("delete-statement@a:/stmt.clip_grad_norm_")
+    gone = "delete-statement@a:/stmt.clip_grad_norm_"
+    with pytest.raises(Refused) as refused:
+        clipped.apply(gone)
+    assert refused.value.reason is Reason.PROMISE
+    assert gone not in {edit.uri.partition("#")[0] for edit in clipped.edits("delete-statement")}
+    forgetful = Code.of(Snapshot(clipped.snapshot.files))  # the same code without the promise
+    assert gone in {edit.uri.partition("#")[0] for edit in forgetful.edits("delete-statement")}
 
 
 @settings(deadline=None, max_examples=30, derandomize=True)
