@@ -36,8 +36,8 @@ from bench.trace import read_sources
 from graph.build import build_graph
 from graph.model import NodeKind
 from graph.snapshot import Snapshot
-from mutator.edit import EditError
-from mutator.grammar import Grammar
+from mutator.domain import Domain
+from mutator.edit import Edit, EditError
 from mutator.shipped import default_grammar
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     EditMaker = Callable[[CodeGraph, random.Random], Snapshot | None]
 
 _REPEATS = 3
+_SITES = 100  # that are asked for an edit of a kind
 _GROWTH_LINES = (20_000, 50_000, 100_000, 150_000, 200_000)
 
 
@@ -75,13 +76,18 @@ def literal_edit(graph: CodeGraph, rng: random.Random) -> Snapshot | None:
 
 
 def grammar_edit(graph: CodeGraph, rng: random.Random) -> Snapshot | None:
-    """Make an edit of a random kind at a random site."""
+    """Make an edit of a random kind at a random site; nothing when none of some sites offers one."""
     kind = rng.choice(default_grammar().kinds)
-    edits = list(Grammar((kind,)).edits(graph))
-    try:
-        return default_grammar().apply(graph, rng.choice(edits)) if edits else None
-    except EditError:
-        return None
+    nodes = [node for node in graph.of_kind(kind.at) if node.path]
+    for site in rng.sample(nodes, min(_SITES, len(nodes))):
+        domain = kind.domain(graph, site)
+        choices = list(domain.options()) if isinstance(domain, Domain) else []
+        if choices:
+            try:
+                return default_grammar().apply(graph, Edit(kind.name, site.slot, rng.choice(choices), site.anchor))
+            except EditError:
+                continue
+    return None
 
 
 def rename_local(graph: CodeGraph, rng: random.Random) -> Snapshot | None:

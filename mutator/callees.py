@@ -13,6 +13,7 @@ from graph.arguments import Argument, read_call
 from graph.code_graph import CodeGraph
 from graph.model import EdgeKind, Node, NodeKind
 from graph.syntax import BindingKind, dotted, parts, text_of
+from mutator.facts import NONLINEARITIES
 from mutator.intents import EnsureImport
 from mutator.memory import remembered
 
@@ -23,37 +24,21 @@ if TYPE_CHECKING:
 
 TORCH_MODULE = "torch.nn.Module"
 _HOPS = 3
-_ELEMENTWISE = frozenset(
-    [
-        "relu",
-        "gelu",
-        "silu",
-        "mish",
-        "elu",
-        "selu",
-        "celu",
-        "leaky_relu",
-        "hardswish",
-        "softplus",
-        "tanh",
-        "sigmoid",
-        "relu6",
-        "softsign",
-        "hardtanh",
-        "logsigmoid",
-        "pow",
-        "square",
-        "sqrt",
-        "exp",
-        "erf",
-        "abs",
-        "clamp",
-        "mul",
-        "add",
-        "minimum",
-        "maximum",
-    ]
-)
+_ELEMENTWISE = NONLINEARITIES | {
+    "hardtanh",
+    "logsigmoid",
+    "pow",
+    "square",
+    "sqrt",
+    "exp",
+    "erf",
+    "abs",
+    "clamp",
+    "mul",
+    "add",
+    "minimum",
+    "maximum",
+}
 _ALIASES = {"torch.nn.functional": "F", "torch.nn": "nn"}  # what everyone calls them
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from graph.code_graph import CodeGraph
 from graph.model import Node, NodeKind
 from graph.syntax import descend, dotted, field_of, parts, text_of
-from mutator.facts import is_torch_module
+from mutator.facts import NONLINEARITIES, is_torch_module
 from mutator.groups import NN, Use, layer_of, sizes_of
 from mutator.memory import remembered
 from mutator.stated import assigned, call_at
@@ -25,36 +25,20 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node as SyntaxNode
 
-_ELEMENTWISE = frozenset(
-    [
-        "relu",
-        "gelu",
-        "silu",
-        "mish",
-        "elu",
-        "selu",
-        "celu",
-        "leaky_relu",
-        "hardswish",
-        "softplus",
-        "tanh",
-        "sigmoid",
-        "relu6",
-        "softsign",
-        "hardtanh",
-        "square",
-        "abs",
-        "exp",
-        "dropout",
-        "contiguous",
-        "float",
-        "bfloat16",
-        "half",
-        "layer_norm",
-        "clamp",
-        "prelu",
-    ]
-)
+_ELEMENTWISE = NONLINEARITIES | {
+    "hardtanh",
+    "square",
+    "abs",
+    "exp",
+    "dropout",
+    "contiguous",
+    "float",
+    "bfloat16",
+    "half",
+    "layer_norm",
+    "clamp",
+    "prelu",
+}
 _POOLS = frozenset(
     [
         "max_pool2d",

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 TORCH_MODULE = "torch.nn.Module"
 FUNCTIONAL = "torch.nn.functional"
+NONLINEARITIES = frozenset(
+    {"relu", "gelu", "silu", "mish", "elu", "selu", "celu", "leaky_relu", "hardswish", "softplus", "tanh", "sigmoid", "relu6", "softsign"}
+)  # fmt: skip
 
 # Arguments of these count or place things: scaling or swapping inside them breaks shapes and indices, and seldom means anything else.
 _PLACING = frozenset(

@@ -10,7 +10,7 @@ from graph.model import Node, NodeKind
 from graph.syntax import dotted, field_of, parts, text_of
 from mutator.callees import elementwise_class
 from mutator.chains import ACTIVATIONS
-from mutator.facts import block_of, is_torch_module
+from mutator.facts import NONLINEARITIES, block_of, is_torch_module
 from mutator.groups import NN
 from mutator.stated import call_at
 
@@ -19,26 +19,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node as SyntaxNode
 
-_ELEMENTWISE = frozenset(
-    [
-        "relu",
-        "gelu",
-        "silu",
-        "mish",
-        "elu",
-        "selu",
-        "celu",
-        "leaky_relu",
-        "hardswish",
-        "softplus",
-        "tanh",
-        "sigmoid",
-        "relu6",
-        "softsign",
-        "hardtanh",
-        "square",
-    ]
-)
+_ELEMENTWISE = NONLINEARITIES | {"hardtanh", "square"}
 
 
 def attribute_of(graph: CodeGraph, made: Node) -> str:

@@ -13,7 +13,7 @@ from graph.arguments import read_call
 from graph.model import EdgeKind, Node, NodeKind
 from graph.syntax import field_of, parts, text_of
 from mutator.callees import reached, spell, wrapped
-from mutator.facts import FUNCTIONAL, calls_in, forward_of_module, is_torch_module
+from mutator.facts import FUNCTIONAL, NONLINEARITIES, calls_in, forward_of_module, is_torch_module
 from mutator.intents import EnsureImport, Span
 
 if TYPE_CHECKING:
@@ -28,24 +28,7 @@ NO_VALUE = frozenset(
     {"if", "for", "while", "with", "expression", "assert", "raise", "delete", "pass", "import", "unpack"}
 )
 _WEIGHTED = re.compile(r"torch\.nn\.(Linear|Bilinear|Embedding|Conv|Sequential|Multihead|LSTM|GRU|RNN)")
-_NONLINEAR = frozenset(
-    [
-        "relu",
-        "gelu",
-        "silu",
-        "mish",
-        "elu",
-        "selu",
-        "celu",
-        "leaky_relu",
-        "leakyrelu",
-        "hardswish",
-        "softplus",
-        "relu6",
-        "softsign",
-        "square",
-    ]
-)
+_NONLINEAR = (NONLINEARITIES - {"tanh", "sigmoid"}) | {"leakyrelu", "square"}
 _STATE = re.compile(r"cache|past|state|hidden|(input|start|cur)_?pos|offset|mem")
 _BATCH_FIRST = (  # what shows that the second dimension of IDS is the position
     r"\b[bB]\w*\s*,\s*[tTsSlLnN]\w*\s*=\s*IDS\.(size\(\)|shape)|arange\([^()]*\bIDS\.(shape\[(1|-1)\]|size\((1|-1)\))"
