@@ -1,4 +1,4 @@
-.PHONY: setup demo check test slow bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records signatures clean browser
+.PHONY: setup demo check test slow bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance signatures clean browser
 
 BIN := .venv/bin
 
@@ -49,6 +49,9 @@ bench-edits: setup  # REPOS=folders named as in bench/recipes; the second half t
 
 bench-records: setup  # REPO=a checkout of karpathy/autoresearch, or of karpathy/nanochat at the parent of 6ed7d1d
 	$(BIN)/python -m bench.records $(REPO)
+
+bench-distance: setup  # REPOS=folders; apted and zss in an environment of their own, see bench/peers-distance.txt
+	$(BIN)/python -m bench.distance $(REPOS) $(OPTIONS)
 
 # What calls of torch are checked against; after a change of the torch version.
 signatures: setup
