@@ -13,7 +13,7 @@ from graph.arguments import Argument, read_call
 from graph.code_graph import CodeGraph
 from graph.model import EdgeKind, Node, NodeKind
 from graph.syntax import BindingKind, dotted, parts, text_of
-from mutator.facts import NONLINEARITIES
+from mutator.facts import NONLINEARITIES, TORCH_MODULE
 from mutator.intents import EnsureImport
 from mutator.memory import remembered
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node as SyntaxNode
 
-TORCH_MODULE = "torch.nn.Module"
 _HOPS = 3
 _ELEMENTWISE = NONLINEARITIES | {
     "hardtanh",

@@ -10,6 +10,8 @@ from graph.model import EdgeKind, Node, NodeKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tree_sitter import Node as SyntaxNode
+
 TORCH_MODULE = "torch.nn.Module"
 FUNCTIONAL = "torch.nn.functional"
 NONLINEARITIES = frozenset(
@@ -101,6 +103,14 @@ def calls_in(graph: CodeGraph, statement: Node) -> Iterator[Node]:
             yield node
         if node.kind in (NodeKind.CALL, NodeKind.OPERATOR):
             pending = [graph.nodes[slot] for slot in graph.targets(node.slot, EdgeKind.CONTAINS)] + pending
+
+
+def assignment_of(graph: CodeGraph, statement: Node) -> SyntaxNode | None:
+    """Return the syntax of what a statement says, without the statement around it: of `x = f(x)` the assignment."""
+    found = graph.files[statement.path].tree.root_node.descendant_for_byte_range(statement.start, statement.end)
+    while found is not None and found.type == "expression_statement" and found.named_children:
+        found = found.named_children[0]
+    return found
 
 
 def block_of(graph: CodeGraph, statement: Node) -> tuple[Node, ...]:

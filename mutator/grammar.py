@@ -215,9 +215,7 @@ def _layout(intent: Intent) -> object:
 
 def _fits(graph: CodeGraph, intents: tuple[Intent, ...], protected: frozenset[str]) -> bool:
     """Try an edit out where the layout decides: a shared line, a comment, a name. One literal for another always fits."""
-    if all(
-        isinstance(i, ReplaceExpr) and isinstance(i.node, Node) and i.node.kind is NodeKind.LITERAL for i in intents
-    ):
+    if intents and all(_is_other_literal(graph, intent) for intent in intents):
         return True
     try:
         patch = render(graph, intents)
@@ -225,3 +223,10 @@ def _fits(graph: CodeGraph, intents: tuple[Intent, ...], protected: frozenset[st
     except EditError:
         return False
     return bool(patch.files)
+
+
+def _is_other_literal(graph: CodeGraph, intent: Intent) -> bool:
+    """Whether an intent puts another text in the place of a literal."""
+    if not isinstance(intent, ReplaceExpr) or not isinstance(intent.node, Node):
+        return False
+    return intent.node.kind is NodeKind.LITERAL and intent.text != graph.text(intent.node)

@@ -13,7 +13,7 @@ from graph.arguments import read_call
 from graph.model import EdgeKind, Node, NodeKind
 from graph.syntax import field_of, parts, text_of
 from mutator.callees import reached, spell, wrapped
-from mutator.facts import FUNCTIONAL, NONLINEARITIES, calls_in, forward_of_module, is_torch_module
+from mutator.facts import FUNCTIONAL, NONLINEARITIES, assignment_of, calls_in, forward_of_module, is_torch_module
 from mutator.intents import EnsureImport, Span
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def assigned(graph: CodeGraph, statement: Node) -> SyntaxNode | None:
     """Return the expression that a statement gives to one plain name, its label; None when it is no such statement."""
     if statement.label in NO_VALUE or not graph.text(statement).startswith(statement.label):
         return None
-    found = _assignment(graph, statement)
+    found = assignment_of(graph, statement)
     if found is None or found.type != "assignment" or field_of(found, "left").type != "identifier":
         return None
     return found.child_by_field_name("right")
@@ -296,16 +296,9 @@ def _keeps_stream(graph: CodeGraph, statement: Node) -> bool:
     return branch_of(graph, statement) is not None or (call is not None and is_norm(graph, call))
 
 
-def _assignment(graph: CodeGraph, statement: Node) -> SyntaxNode | None:
-    found = graph.files[statement.path].tree.root_node.descendant_for_byte_range(statement.start, statement.end)
-    while found is not None and found.type == "expression_statement" and found.named_children:
-        found = found.named_children[0]
-    return found
-
-
 def _added(graph: CodeGraph, statement: Node) -> SyntaxNode | None:
     """Return what a statement adds to the name that it binds."""
-    found = _assignment(graph, statement)
+    found = assignment_of(graph, statement)
     if (
         found is None
         or found.type not in ("assignment", "augmented_assignment")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from graph.model import EdgeKind, Node, NodeKind
 from graph.syntax import field_of, parts, text_of
-from mutator.facts import FUNCTIONAL, is_torch_module
+from mutator.facts import FUNCTIONAL, assignment_of, is_torch_module
 from mutator.memory import remembered
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Update:
 
 def self_update(graph: CodeGraph, statement: Node) -> Update | None:
     """Return what a statement updates, None when it is no self-update or could serve the metric: masks, counters, clocks."""
-    assignment = _assignment(graph, statement)
+    assignment = assignment_of(graph, statement)
     if assignment is None or assignment.type not in ("assignment", "augmented_assignment"):
         return None
     left, right = field_of(assignment, "left"), assignment.child_by_field_name("right")
@@ -199,13 +199,6 @@ def survives_lost_weights(graph: CodeGraph) -> bool:
 
 
 # --- how shapes pass through expressions ------------------------------------------------------------------------------------------
-
-
-def _assignment(graph: CodeGraph, statement: Node) -> SyntaxNode | None:
-    found = graph.files[statement.path].tree.root_node.descendant_for_byte_range(statement.start, statement.end)
-    while found is not None and found.type == "expression_statement" and found.named_children:
-        found = found.named_children[0]
-    return found
 
 
 def _calls(graph: CodeGraph, node: Node) -> Mapping[tuple[int, int], Node]:

@@ -251,3 +251,10 @@ def test_targets_hold_what_every_graph_holds():
     for name in ("bytelm", "toy"):
         root = ROOT / "targets" / name
         check(read_snapshot(root, python_files(root)).files)
+
+
+def test_a_name_that_is_unwrapped_again_and_again_is_followed_once():
+    steps = "".join(f"if hasattr(model, 'x{i}'):\n    model = model.x{i}\n" for i in range(12))
+    text = f"import torch\nclass Net(torch.nn.Module): ...\nmodel = Net()\n{steps}model.eval()\n"
+    graph = build_graph(Snapshot({"a.py": text.encode()}))
+    assert "a:/call.eval" in graph.nodes

@@ -4,11 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graph.model import NodeKind
 from graph.snapshot import Snapshot
 from harness.sources import open_sources
 from mutator.code import Code
+from mutator.domain import NOTHING_TO_CHOOSE
 from mutator.edit import EditError, SiteGone, parse_edit
-from mutator.kind import Reason, Refused
+from mutator.grammar import Grammar
+from mutator.kind import EditKind, Family, Reason, Refused
 from mutator.shipped import default_grammar
 from mutator.shrink import shrink
 
@@ -80,6 +83,59 @@ def test_two_edits_of_the_same_bytes_are_in_conflict_and_both_are_named():
     ) as refused:
         code().apply_together(HALVE_LR, "scale-literal@a:/literal.lr?by=2.0")
     assert refused.value.reason is Reason.CONFLICT
+
+
+def test_the_same_edit_twice_is_a_conflict_that_names_it():
+    with pytest.raises(Refused, match=r"by=0\.5: is given twice"):
+        code().apply_together(HALVE_LR, HALVE_LR)
+
+
+@pytest.mark.parametrize("number", [-1, 2, 5])
+def test_an_edit_that_the_script_does_not_have_cannot_be_taken_back(number):
+    with pytest.raises(EditError, match=f"{number}: is no edit of the script, which has 2"):
+        code().apply(HALVE_LR, GELU).without(number)
+
+
+def test_taking_back_replays_under_the_grammar_of_the_time():
+    script = code().apply(GELU, HALVE_LR)
+    narrow = script.using(default_grammar().only("scale-literal"))
+    assert text(narrow.without(1)) == text(code().apply(GELU))
+    assert [kind.name for kind in narrow.without(1).grammar.kinds] == ["scale-literal"]
+
+
+class Odd(EditKind):
+    """Answer whatever a careless author may.
+
+    Why: to be told so.
+    """
+
+    name, family, at, examples, refusals = "do-odd", Family.LITERAL, NodeKind.LITERAL, (), ()
+
+    def __init__(self, domain, plan):
+        self._answers = domain, plan
+
+    def domain(self, graph, site):
+        return self._answers[0]
+
+    def plan(self, graph, site, choice):
+        return self._answers[1]
+
+
+@pytest.mark.parametrize(
+    ("domain", "plan", "says"),
+    [
+        (None, (), "do-odd: its domain at a:/literal.lr is None; return a Domain or a Reason"),
+        (NOTHING_TO_CHOOSE, None, "do-odd: its plan at a:/literal.lr is None; return a tuple of intents"),
+        (NOTHING_TO_CHOOSE, ("x",), "return a tuple of intents"),
+        (NOTHING_TO_CHOOSE, (), "changes nothing"),
+    ],
+)
+def test_a_kind_that_answers_nonsense_is_told_so(domain, plan, says):
+    odd = code().using(Grammar((Odd(domain, plan),)))
+    with pytest.raises(EditError, match=says):
+        odd.apply("do-odd@a:/literal.lr")
+    if says == "changes nothing":
+        assert list(odd.edits()) == []
 
 
 def test_an_import_that_two_edits_need_is_made_once():

@@ -87,6 +87,16 @@ def test_a_new_kind_works_as_it_is_written(tmp_path):
     assert again.stderr.strip() == "codegraft: swap_my_pooling.py: is there already; choose another name or folder"
 
 
+def test_a_new_kind_takes_no_name_that_is_taken(tmp_path):
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "kinds", "--new", "swap-norm"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip() == "codegraft: swap-norm: is the name of a kind that is there already; choose another one"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 MINE = kind("f($x)", name="swap-mine")
 
 

@@ -236,3 +236,61 @@ def test_what_the_manifest_protects_is_refused():
 def test_grammars_add_and_narrow():
     narrow = default_grammar().only("flip-flag") + default_grammar().only("scale-literal")
     assert [kind.name for kind in narrow.kinds] == ["flip-flag", "scale-literal"]
+
+
+OWN_STEP = """\
+import torch
+import torch.distributed as dist
+class Own(torch.optim.Optimizer):
+    def __init__(self, groups):
+        super().__init__(groups, defaults={{}})
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                {reduce}
+                p.data.add_(p.grad, alpha=-group["lr"])
+def make(model):
+    return Own([dict(params=list(model.parameters()), lr=0.1)])
+"""
+LOOP = """\
+import torch
+def run(model, loader):
+    opt = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in loader:
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        {after}
+"""
+CELL = """\
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.{layer}(8, 8)
+    def forward(self, x):
+        y = self.layer(x)
+        return y
+"""
+DROPS = """\
+def seq(x, future=0):
+    return x
+def run(x, future):
+    pred = seq(x, future=future)
+    return pred[:, {cut}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "template", "offered", "left_alone"),
+    [
+        ("swap-optimizer", OWN_STEP, {"reduce": "pass"}, {"reduce": "dist.all_reduce(p.grad)"}),
+        ("insert-ema", LOOP, {"after": "loss = None"}, {"after": "trigger_callbacks(model)"}),
+        ("scale-output", CELL, {"layer": "Linear"}, {"layer": "LSTM"}),
+        ("drop-argument", DROPS, {"cut": ":"}, {"cut": ":-future"}),
+    ],
+)
+def test_what_an_edit_would_break_elsewhere_is_left_alone(kind, template, offered, left_alone):
+    codes = [Code.of(graph_of(template.format(**holes)).snapshot) for holes in (offered, left_alone)]
+    assert [bool(list(code.edits(kind))) for code in codes] == [True, False]

@@ -187,3 +187,10 @@ def test_what_the_training_reads_as_well_stays_editable():
     sites = {edit.site for edit in code.edits("scale-literal", "set-literal")}
     assert "train:/literal.lr" in sites
     assert any("literal" in site and site != "train:/literal.lr" for site in sites)
+
+
+def test_an_heir_of_a_frozen_class_takes_no_edit():
+    train = "from prepare import Budget\nclass B(Budget):\n    def spend(self, n, by=0.5):\n        y = 2.5 * n\n        super().spend(y)\n"
+    code = Code.of(Snapshot({"prepare.py": PREPARE.encode(), "train.py": train.encode()}, frozenset({"prepare.py"})))
+    assert list(default_grammar().edits(code.graph))
+    assert [edit.uri for edit in code.edits()] == []

@@ -197,3 +197,9 @@ def test_a_decorated_function_takes_statements_before_its_decorators():
     graph = graph_of("@d\ndef f(): ...\n")
     node = next(graph.of_kind(NodeKind.FUNCTION))
     assert rendered(graph, InsertStmt(node, "d = None", before=True)) == "d = None\n@d\ndef f(): ...\n"
+
+
+@pytest.mark.parametrize(("own", "wanted"), [("a = 'x'\nb = 'y'\n", "c = 'z'"), ('a = "x"\nb = "y"\n', 'c = "z"')])
+def test_inserted_text_takes_the_quotes_of_its_file(own, wanted):
+    graph = graph_of(own)
+    assert rendered(graph, InsertStmt(graph.nodes["a:/stmt.b"], 'c = "z"')) == own + wanted + "\n"

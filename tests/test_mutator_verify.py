@@ -164,6 +164,23 @@ def test_an_assert_of_the_sources_that_can_be_evaluated_stays_true(value, holds)
         assert (refused.value.rung, refused.value.reason) == (Rung.ASSERTS, Reason.ASSERTION)
 
 
+def test_names_of_a_class_are_seen_from_its_body_and_not_from_its_methods():
+    source = "class A:\n    y = 2\n    z = 1\n\n    def f(self):\n        return 1\n"
+    graph = build_graph(Snapshot({"a.py": source.encode()}))
+    body, method = source.index("z = 1") + 4, source.index("return 1") + 7
+    verify(graph, make_patch([("a.py", Replacement(body, b"1", b"y"))]))
+    with pytest.raises(Refused, match="leaves y unbound"):
+        verify(graph, make_patch([("a.py", Replacement(method, b"1", b"y"))]))
+
+
+def test_a_name_that_another_module_imports_stays():
+    sources = {"m.py": b"K = 1\nL = 2\n", "a.py": b"from m import K\nprint(K)\n"}
+    graph = build_graph(Snapshot(sources))
+    verify(graph, make_patch([("m.py", Replacement(6, b"L = 2\n", b""))]))
+    with pytest.raises(Refused, match="leaves K unbound"):
+        verify(graph, make_patch([("m.py", Replacement(0, b"K = 1\n", b""))]))
+
+
 def test_stale_bytes_are_no_patch():
     graph = build_graph(Snapshot({"a.py": SOURCE.encode()}))
     with pytest.raises(EditError, match="the patch expects") as refused:
