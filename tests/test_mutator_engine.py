@@ -287,7 +287,7 @@ def run(x, future):
     [
         ("swap-optimizer", OWN_STEP, {"reduce": "pass"}, {"reduce": "dist.all_reduce(p.grad)"}),
         ("insert-ema", LOOP, {"after": "loss = None"}, {"after": "trigger_callbacks(model)"}),
-        ("scale-output", CELL, {"layer": "Linear"}, {"layer": "LSTM"}),
+        ("scale-output", CELL, {"layer": "Linear"}, {"layer": "LSTMCell"}),
         ("drop-argument", DROPS, {"cut": ":"}, {"cut": ":-future"}),
     ],
 )
