@@ -377,8 +377,9 @@ def _pairs(items: list[list[Any]]) -> tuple[tuple[str, Any], ...]:
 
 
 def _outcome(body: dict[str, Any]) -> Outcome:
-    scalars = {name: _scalar(value) for name, value in body.items()}
-    return Outcome(**{**scalars, "status": Status(body["status"])})
+    curve = tuple(_scalar(value) for value in body["curve"])
+    scalars = {name: _scalar(value) for name, value in body.items() if name not in ("curve", "phases")}
+    return Outcome(**{**scalars, "status": Status(body["status"]), "curve": curve, "phases": _pairs(body["phases"])})
 
 
 def _proposal(body: dict[str, Any]) -> Proposal:

@@ -29,6 +29,8 @@ class Status(StrEnum):
     INVALID_METRIC = "invalid_metric"  # no checkpoint, a wrong shape, a metric that is not finite
     INTEGRITY_VIOLATION = "integrity_violation"  # a probe failed or a frozen file was changed: the result is void
     DUPLICATE = "duplicate"  # the same program up to names and layout was tried before: it was not run
+    STOPPED = "stopped"  # the stopping rule ended it early: what it would have measured is unknown, and never paid
+    CANCELLED = "cancelled"  # the campaign ended first
     INFRA_ERROR = "infra_error"  # our own fault; the run is repeated and the policy never sees it
 
 
@@ -46,6 +48,10 @@ class Outcome:
     detail: str = ""  # one line: what failed, where
     log_tail: str = ""  # the end of stdout and stderr, as printed (untrusted)
     isolation: str = ""  # the layers that were really in force
+    second: float = math.nan  # metric on the second shard of the held-out data; NaN where not asked
+    curve: tuple[float, ...] = ()  # what the training hinted at, the mean over each part of its budget; else NaN
+    doomed_at: float = math.nan  # progress at which the stopping rule would have ended an audited run
+    phases: tuple[tuple[str, float], ...] = ()  # seconds: wait, copy, train, score
 
     @property
     def ok(self) -> bool:
