@@ -1,13 +1,21 @@
-"""The data of a target, prepared once and kept in the user's cache under a name that says what made it."""
+"""The data of a target, prepared once and kept in the user's cache under a name that says what made it.
+
+A target's `prepare(folder)` writes folder/train, which the training reads, and folder/heldout, which the scorer reads; it may write
+folder/second, which is measured before a keep, and folder/final, which is measured once for a report. The last three hold files of
+the same names, so that one `score(predict, heldout)` reads any of them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+import secrets
 import shutil
 import tempfile
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.orders import Bounds, Order, call
 from harness.trial import call_entry
@@ -18,32 +26,52 @@ if TYPE_CHECKING:
     from harness.launcher import Launcher
     from targets.manifest import Target
 
-TRAIN, HELDOUT = "train", "heldout"
+TRAIN, HELDOUT, SECOND, FINAL = "train", "heldout", "second", "final"
+_SHARDS = (HELDOUT, SECOND, FINAL)
+_KEY = "key"
+_LAYOUT = 2  # of the folder; a higher one makes data of an older codegraft unused
 _UNBOUNDED = Bounds(float("inf"), float("inf"), memory_bytes=1 << 62, output_bytes=1 << 62, threads=os.cpu_count() or 1)
 _LOG_LINES = 20  # of a prepare that failed
 
 
-def prepare_data(target: Target, frozen: Snapshot, launcher: Launcher) -> Path:
-    """Return the folder with the target's train/ and heldout/; make it if no run before has.
+class Data(NamedTuple):
+    """The folders that a target's prepare wrote."""
+
+    train: Path
+    heldout: Path
+    second: Path | None
+    final: Path | None
+    key: str  # what the choice of probes rests on: no trial can read it, so none knows what it will be asked
+
+
+def prepare_data(target: Target, frozen: Snapshot, launcher: Launcher) -> Data:
+    """Return the target's data; make them if no run before has.
 
     `prepare` is the author's own code and may download: it runs in a process of its own, in the target's folder, with the
     user's environment, without sandbox or limits. It ends with the controller.
 
-    Raises: TrialError: prepare failed or wrote something else; with the end of what it printed.
+    Raises: TrialError: prepare failed or wrote something else, with the end of what it printed; or a training would see held-out data.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codegraft" / "data"
-    # The Python version as well: a target may take its data from the standard library.
-    final = cache / f"{frozen.digest}-{platform.python_version()}"
-    if final.is_dir():
-        return final
-    cache.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix="unfinished-", dir=cache))
-    try:
-        _run_prepare(target, fresh, launcher)
-        _publish(fresh, final)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return final
+    folder = cache / _name(target, frozen)
+    if not folder.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix="unfinished-", dir=cache))
+        try:
+            _run_prepare(target, fresh, launcher)
+            _refuse_overlap(target, fresh)
+            (fresh / _KEY).write_text(secrets.token_hex(16))
+            _publish(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    second, final = (folder / part if (folder / part).is_dir() else None for part in (SECOND, FINAL))
+    return Data(folder / TRAIN, folder / HELDOUT, second, final, (folder / _KEY).read_text())
+
+
+def _name(target: Target, frozen: Snapshot) -> str:
+    """Name what the data follow from: all frozen files, which function of them, and Python, whose library a target may read."""
+    made_by = f"{_LAYOUT} {frozen.digest} {target.prepare}"
+    return f"{hashlib.blake2b(made_by.encode(), digest_size=16).hexdigest()}-{platform.python_version()}"
 
 
 def _run_prepare(target: Target, folder: Path, launcher: Launcher) -> None:
@@ -57,10 +85,43 @@ def _run_prepare(target: Target, folder: Path, launcher: Launcher) -> None:
     ending = launcher.start(order).wait()
     if not ending.ok:
         tail = "\n".join(ending.log.splitlines()[-_LOG_LINES:])
-        raise TrialError(f"{target.folder}: prepare is '{target.prepare}', which failed ({ending.detail}):\n{tail}")
+        raise TrialError(f"{_prepared(target)} failed ({ending.detail}):\n{tail}")
     for part in (TRAIN, HELDOUT):
         if not (folder / part).is_dir():
-            raise TrialError(f"{target.folder}: prepare is '{target.prepare}', which wrote no folder {part}; write one")
+            raise TrialError(f"{_prepared(target)} wrote no folder {part}; write one")
+
+
+def _refuse_overlap(target: Target, folder: Path) -> None:
+    """Compare the files of the parts by their bytes.
+
+    Only whole files are compared: that no example is in two parts is the author's to see to.
+
+    Raises: TrialError: a file of the training is held out as well, or two held-out parts are one and the same.
+    """
+    found = {part: _digests(folder / part) for part in (TRAIN, *_SHARDS)}
+    for part in _SHARDS:
+        for digest in found[TRAIN].keys() & found[part].keys():
+            said = f"{TRAIN}/{found[TRAIN][digest]} and {part}/{found[part][digest]} with the same bytes"
+            raise TrialError(f"{_prepared(target)} wrote {said}: nothing would be held out; split the data")
+    for one, other in combinations(_SHARDS, 2):
+        if found[one] and found[one].keys() == found[other].keys():
+            raise TrialError(
+                f"{_prepared(target)} wrote the same files as {one} and as {other}; split the data, or leave out {other}"
+            )
+
+
+def _digests(folder: Path) -> dict[bytes, str]:
+    """Return digest -> path of the files that hold something."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                found[hashlib.file_digest(file, "blake2b").digest()] = path.relative_to(folder).as_posix()
+    return found
+
+
+def _prepared(target: Target) -> str:
+    return f"{target.folder}: prepare is '{target.prepare}', which"
 
 
 def _publish(fresh: Path, final: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import os
 import re
 import shutil
@@ -25,13 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from graph.snapshot import read_snapshot
-from harness.data import HELDOUT, TRAIN, prepare_data
+from harness.data import prepare_data
 from harness.launcher import Launcher
 from harness.orders import QUESTIONS, Access, Allowance, Bounds, Ending, Order, call
 from harness.predictor import serve_predictor
-from harness.scorer import run_scorer
+from harness.scorer import Task, run_scorer
 from harness.trial import FIRST_FD
-from harness.values import Outcome, Smoke, Status, TrialError
+from harness.values import Outcome, Scoring, Smoke, Status, TrialError
 from harness.workspace import Workspace, make_scratch
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _UNASKED = (
     "the training never asked for its budget; ask before every step, as class Budget in targets/bytelm/prepare.py does"
 )
 SMOKE_STEPS = 3
+N_PROBED = {Scoring.SEARCH: 2, Scoring.GATE: 32, Scoring.FINAL: 32}  # calls of each shard
 CLAIM_MARGIN = 0.01  # of the metric: how much better than measured a printed value may be, for rounding
 _EXTRA_S = 5.0  # of a scorer over its predictors: a predictor that hangs reaches its own limit first, and is named
 _PASSED_ENV = ("PATH", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
@@ -103,14 +105,21 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         self._context.close()
 
-    def run(self, snapshot: Snapshot, seed: int) -> Outcome:
-        """Train the snapshot and score it. A fault of the machine is tried once more; all else is an Outcome."""
+    def run(self, snapshot: Snapshot, seed: int, *, scoring: Scoring = Scoring.SEARCH) -> Outcome:
+        """Train the snapshot and score it. A fault of the machine is tried once more; all else is an Outcome.
+
+        Raises: TrialError: the final test is asked for, and the target has none.
+        """
+        if scoring is Scoring.FINAL and self._data.final is None:
+            raise TrialError(
+                f"{self._target.folder}: has no final test; let prepare write a folder final, like heldout"
+            )
         changed = [path for path, data in self._pristine.files.items() if snapshot.files.get(path) != data]
         if changed:
             return Outcome(Status.INTEGRITY_VIOLATION, seed=seed, detail=_changed(changed))
         with self._slots:
-            outcome = self._measure(snapshot, seed)
-            return self._measure(snapshot, seed) if outcome.status is Status.INFRA_ERROR else outcome
+            outcome = self._measure(snapshot, seed, scoring)
+            return self._measure(snapshot, seed, scoring) if outcome.status is Status.INFRA_ERROR else outcome
 
     def smoke(self, snapshot: Snapshot, seed: int) -> Smoke:
         """Train the snapshot for three steps and look at what came out, before a budget is spent on it.
@@ -123,12 +132,12 @@ class Runner:
         digest = blake2b(checkpoint, digest_size=16).hexdigest() if outcome.ok else ""
         return Smoke(outcome, digest)
 
-    def _measure(self, snapshot: Snapshot, seed: int) -> Outcome:
+    def _measure(self, snapshot: Snapshot, seed: int, scoring: Scoring) -> Outcome:
         budget = self._target.budget
         try:
             with self._copy(snapshot) as space:
                 outcome, checkpoint = self._trained(space, seed, Allowance(budget.unit, budget.amount))
-                return self._score(outcome, snapshot, checkpoint) if checkpoint is not None else outcome
+                return self._score(outcome, snapshot, checkpoint, scoring) if checkpoint is not None else outcome
         except OSError as error:
             return Outcome(Status.INFRA_ERROR, seed=seed, detail=f"{type(error).__name__}: {error}")
 
@@ -157,13 +166,13 @@ class Runner:
             return replace(outcome, status=Status.INVALID_METRIC, detail=fault), None
         return outcome, checkpoint
 
-    def _score(self, outcome: Outcome, snapshot: Snapshot, checkpoint: Path) -> Outcome:
+    def _score(self, outcome: Outcome, snapshot: Snapshot, checkpoint: Path, scoring: Scoring) -> Outcome:
         """Let a scorer question two predictors, and put what it found into the outcome of the training."""
         with ExitStack() as context:
             desk = context.enter_context(Workspace(self._scratch, self._pristine.files))
             rooms = [context.enter_context(self._copy(snapshot)) for _ in range(2)]
             orders = (
-                self._scorer(desk, outcome.seed),
+                self._scorer(desk, scoring, key=f"{self._data.key} {snapshot.digest} {outcome.seed}"),
                 *(self._predictor(room, checkpoint) for room in rooms),
             )
             result, (scorer, *predictors) = self._start_scoring(context, *orders)
@@ -182,10 +191,10 @@ class Runner:
         if fault:
             log = fault.log or outcome.log_tail
             return replace(outcome, status=fault.status, detail=f"scoring: {fault.detail}", log_tail=log)
-        measured = json.loads(found)["metric"]
+        measured, *others = json.loads(found)["metrics"]
         if claim := false_claim(outcome.log_tail, self._target, measured):
             return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=claim)
-        return replace(outcome, metric=measured)
+        return replace(outcome, metric=measured, second=others[0] if others else math.nan)
 
     def _start_scoring(self, context: ExitStack, scorer: Order, *predictors: Order) -> tuple[socket.socket, list[Run]]:
         """Start the processes with sockets between them. Returns: where the scorer writes its result, and the runs."""
@@ -201,7 +210,7 @@ class Runner:
         return result, [context.enter_context(run) for run in runs]
 
     def _training(self, space: Workspace, seed: int, allowance: Allowance) -> Order:
-        train_data = str(self._data / TRAIN)
+        train_data = str(self._data.train)
         env = {
             "CODEGRAFT_SEED": str(seed),
             "CODEGRAFT_DATA": train_data,
@@ -226,14 +235,21 @@ class Runner:
             access=Access((str(checkpoint),), (str(room.work), str(room.tmp))),
         )
 
-    def _scorer(self, desk: Workspace, seed: int) -> Order:
-        target, heldout = self._target, str(self._data / HELDOUT)
+    def _scorer(self, desk: Workspace, scoring: Scoring, *, key: str) -> Order:
+        target, data = self._target, self._data
+        asked = {
+            Scoring.SEARCH: (data.heldout,),
+            Scoring.GATE: (data.heldout, data.second),
+            Scoring.FINAL: (data.final,),
+        }
+        shards = tuple(str(folder) for folder in asked[scoring] if folder is not None)
+        task = Task(str(target.scorer), target.metric, shards, target.probes, N_PROBED[scoring], key)
         return Order(
-            main=call(run_scorer, str(target.scorer), heldout, target.metric, str(seed), *target.probes),
+            main=call(run_scorer, task.to_json()),
             folder=str(desk.work),
             env=self._env(desk),
             bounds=replace(self._bounds, wall_s=self._bounds.wall_s + _EXTRA_S),
-            access=Access((str(desk.work), heldout), (str(desk.tmp),)),
+            access=Access((str(desk.work), *shards), (str(desk.tmp),)),
         )
 
     def _copy(self, snapshot: Snapshot) -> Workspace:
@@ -297,7 +313,7 @@ def _fault(found: bytes, scorer: Ending) -> Ending | None:
         status = scorer.status if scorer.status is Status.TIMEOUT else Status.INFRA_ERROR
         return replace(scorer, status=status, detail=f"the scorer gave no result: {scorer.detail}")
     said = json.loads(found)
-    return None if "metric" in said else Ending(Status(said["status"]), said["detail"])
+    return None if "metrics" in said else Ending(Status(said["status"]), said["detail"])
 
 
 def _changed(paths: Iterable[str]) -> str:

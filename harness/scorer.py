@@ -13,6 +13,7 @@ import json
 import math
 import random
 import socket
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,8 +29,24 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 TOLERANCE = 1e-3  # of the spread of the outputs; float32 noise between batch shapes is near 1e-5
-N_PROBED_CALLS = 2
+MAX_KEPT_BYTES = 256 << 20  # of recorded outputs, for each shard; one call is always kept
 N_CUTS = 3  # per probed call: positions from which on the inputs are exchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a scorer is asked to do. Crosses a process boundary as JSON."""
+
+    entry: str  # `file.py:function` of the score function
+    metric: str
+    shards: tuple[str, ...]  # folders, each scored by itself
+    probes: tuple[str, ...]
+    n_probed: int  # calls of each shard
+    key: str  # seeds the choice of what is probed
+
+    def to_json(self) -> str:
+        """Print the task for `run_scorer`."""
+        return json.dumps(asdict(self))
 
 
 class ScoreError(Exception):
@@ -83,49 +100,58 @@ class Predictor:
 class Recorder:
     """A predict function for the score function that keeps a random sample of the calls (reservoir sampling)."""
 
-    def __init__(self, predict: Predictor, chance: random.Random) -> None:
+    def __init__(self, predict: Predictor, chance: random.Random, n_kept: int) -> None:
         self.sample: list[Call] = []
         self._predict = predict
         self._chance = chance
+        self._n_kept = n_kept
         self._n_calls = 0
 
     def __call__(self, inputs: Array) -> Array:
         """Return the outputs for a batch. Raises: ScoreError."""
         inputs = np.asarray(inputs)
         outputs = self._predict(inputs)
-        place = self._n_calls if self._n_calls < N_PROBED_CALLS else self._chance.randrange(self._n_calls + 1)
-        if place < N_PROBED_CALLS:
+        n_kept = max(1, min(self._n_kept, MAX_KEPT_BYTES // max(1, outputs.nbytes)))
+        place = self._n_calls if self._n_calls < n_kept else self._chance.randrange(self._n_calls + 1)
+        if place < n_kept:
             self.sample[place : place + 1] = [Call(self._n_calls, inputs.copy(), outputs.copy())]
         self._n_calls += 1
         return outputs
 
 
-def run_scorer(entry: str, heldout: str, metric: str, seed: str, *probes: str) -> None:
-    """Score, probe, and write the result as JSON: {"metric": number} or {"status": ..., "detail": ...}.
+def run_scorer(task: str) -> None:
+    """Score each shard, probe, and write the result as JSON: {"metrics": numbers} or {"status": ..., "detail": ...}.
 
     Descriptors from FIRST_FD on: the result, the predictor to score, the predictor to probe.
     """
+    asked = Task(**json.loads(task))
     result, scored, probed = (socket.socket(fileno=FIRST_FD + i) for i in range(3))
-    chance = random.Random(f"{seed} probes")
-    recorder = Recorder(Predictor(scored, "predictor"), chance)
+    said: dict[str, object]
     try:
-        value = _score(entry, recorder, Path(heldout), metric)
-        probe(recorder.sample, Predictor(probed, "second predictor"), chance, is_causal="causal" in probes)
-        said: dict[str, float | str] = {"metric": value}
+        said = {"metrics": _measure(asked, Predictor(scored, "predictor"), Predictor(probed, "second predictor"))}
     except ScoreError as error:
         said = {"status": error.status, "detail": error.detail}
     result.sendall(json.dumps(said).encode())
 
 
-def _score(entry: str, predict: Recorder, heldout: Path, metric: str) -> float:
+def _measure(asked: Task, scored: Predictor, probed: Predictor) -> list[float]:
+    chance = random.Random(asked.key)
+    recorders = [Recorder(scored, chance, asked.n_probed) for _ in asked.shards]
+    metrics = [_score(asked, recorder, Path(shard)) for recorder, shard in zip(recorders, asked.shards, strict=True)]
+    for recorder in recorders:
+        probe(recorder.sample, probed, chance, is_causal="causal" in asked.probes)
+    return metrics
+
+
+def _score(asked: Task, predict: Recorder, shard: Path) -> float:
     try:
-        value = float(load_entry(entry)(predict, heldout)[metric])
+        value = float(load_entry(asked.entry)(predict, shard)[asked.metric])
     except ScoreError:
         raise
     except Exception as error:  # whatever it raises about outputs that it cannot use
-        raise ScoreError(Status.INVALID_METRIC, f"{entry} raised {type(error).__name__}: {error}") from error
+        raise ScoreError(Status.INVALID_METRIC, f"{asked.entry} raised {type(error).__name__}: {error}") from error
     if not math.isfinite(value):
-        raise ScoreError(Status.INVALID_METRIC, f"{metric} is {value}")
+        raise ScoreError(Status.INVALID_METRIC, f"{asked.metric} is {value}")
     return value
 
 

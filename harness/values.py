@@ -34,6 +34,14 @@ class Status(StrEnum):
     INFRA_ERROR = "infra_error"  # our own fault; the run is repeated and the policy never sees it
 
 
+class Scoring(StrEnum):
+    """What a run is measured on, and how closely its outputs are probed."""
+
+    SEARCH = "search"  # the held-out data; a few of the calls are probed: what every trial gets
+    GATE = "gate"  # the second shard as well, and nearly all calls are probed: what stands before a keep
+    FINAL = "final"  # the final test instead of the held-out data, probed as closely: once, for a report
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one run of one snapshot with one seed did."""

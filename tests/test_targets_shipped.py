@@ -127,7 +127,9 @@ except ValueError as error:
 def test_bytelm_corpus_repeats_byte_for_byte(bytelm, tmp_path):
     bytelm.run("prepare.py", str(tmp_path), PYTHONHASHSEED="7")
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.npy"))
-    assert [path.as_posix() for path in files] == ["heldout/test.npy", "heldout/val.npy", "train/bytes.npy"]
+    assert [path.as_posix() for path in files] == [
+        f"{part}/bytes.npy" for part in ("final", "heldout", "second", "train")
+    ]
     assert all((tmp_path / path).read_bytes() == (bytelm.data / path).read_bytes() for path in files)
 
 
@@ -146,7 +148,8 @@ shared = "the same words\\n\\n"
 print(json.dumps(split_documents({str(n): shared.replace(" ", " " * (n + 1)) + f"own words {n}" for n in range(100)})))
 """
     splits = json.loads(bytelm.run("-c", script))
-    assert [text.count("same") for text in splits.values()] == [1, 0, 0]
+    assert [text.count("same") for text in splits.values()] == [1, 0, 0, 0]
+    assert all(splits.values())
     assert sum(text.count("own") for text in splits.values()) == 100
 
 
@@ -172,10 +175,10 @@ from pathlib import Path
 import numpy as np
 from scorer import score
 know_nothing = lambda x: np.zeros((*x.shape, 256), np.float32)
-print(score(know_nothing, Path(sys.argv[1]))["val_bpb"], score(know_nothing, Path(sys.argv[1]), "test")["test_bpb"])
+print(*(score(know_nothing, Path(sys.argv[1]) / part)["val_bpb"] for part in ("heldout", "second", "final")))
 assert "torch" not in sys.modules
 """
-    assert [float(bits) for bits in bytelm.run("-c", script, str(bytelm.data / "heldout")).split()] == [8.0, 8.0]
+    assert [float(bits) for bits in bytelm.run("-c", script, str(bytelm.data)).split()] == [8.0, 8.0, 8.0]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Frozen: the corpus and its split, the constants of the task, and what a training run is given.
 
 The corpus needs no download: CPython ships its language reference (`pydoc_data.topics`) and the docstrings of its
-standard library. Documents, not lines, are split, and a paragraph is kept only where it is seen first (validation, then
-test, then training), so nothing that is held out can be learned by heart. It changes a little with the Python version.
+standard library. Documents, not lines, are split, and a paragraph is kept only where it is seen first (in the parts that
+are held out, then in training), so nothing that is held out can be learned by heart. It changes a little with the Python version.
 `python prepare.py data` writes it and prints its figures.
 """
 
 import ast
 import hashlib
+import itertools
 import os
 import re
 import struct
@@ -19,7 +20,7 @@ import numpy as np
 
 SEQ_LEN = 64  # bytes that the model sees at once
 VOCAB = 256
-HELD_OUT = 0.06  # fraction of the characters, for validation and again for test
+HELD_OUT = {"heldout": 0.06, "second": 0.03, "final": 0.03}  # fractions of the characters; the rest is for training
 MIN_DOCSTRING = 80  # characters; shorter ones say little
 SKIPPED = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "pydoc_data", "_bundled"}
 
@@ -67,12 +68,11 @@ class Budget:
 
 
 def prepare(data_dir: Path) -> None:
-    """Write train/bytes.npy and heldout/{val,test}.npy, each (N,) uint8."""
-    splits = split_documents(documents())
-    for name, path in (("train", "train/bytes.npy"), ("val", "heldout/val.npy"), ("test", "heldout/test.npy")):
-        file = data_dir / path
+    """Write bytes.npy, (N,) uint8, for training (train/), for the search (heldout/), a keep (second/) and a report (final/)."""
+    for part, text in split_documents(documents()).items():
+        file = data_dir / part / "bytes.npy"
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.save(file, np.frombuffer(splits[name].encode(), dtype=np.uint8))
+        np.save(file, np.frombuffer(text.encode(), dtype=np.uint8))
 
 
 def documents() -> dict[str, str]:
@@ -95,20 +95,21 @@ def docstrings(source: bytes) -> list[str]:
 
 
 def split_documents(found: dict[str, str]) -> dict[str, str]:
-    """Deal whole documents, in the order of their names' digests, to val, test and train; drop repeated paragraphs."""
+    """Deal whole documents, in the order of their names' digests, to the parts in turn; drop repeated paragraphs."""
     order = sorted(found, key=lambda name: hashlib.sha256(name.encode()).digest())
     total = sum(len(text) for text in found.values())
-    splits: dict[str, list[str]] = {"val": [], "test": [], "train": []}
+    ends = dict(zip(HELD_OUT, itertools.accumulate(HELD_OUT.values())))
+    parts: dict[str, list[str]] = {part: [] for part in [*HELD_OUT, "train"]}
     seen: set[str] = set()
     dealt = 0
     for name in order:
-        split = "val" if dealt < HELD_OUT * total else "test" if dealt < 2 * HELD_OUT * total else "train"
+        part = next((part for part, end in ends.items() if dealt < end * total), "train")
         dealt += len(found[name])
         for paragraph in paragraphs(found[name]):
             if (words := " ".join(paragraph.split())) not in seen:
                 seen.add(words)
-                splits[split].append(paragraph)
-    return {split: "\n\n".join(kept) for split, kept in splits.items()}
+                parts[part].append(paragraph)
+    return {part: "\n\n".join(kept) for part, kept in parts.items()}
 
 
 def paragraphs(text: str) -> list[str]:

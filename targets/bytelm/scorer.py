@@ -8,22 +8,22 @@ import numpy as np
 
 from prepare import SEQ_LEN, VOCAB
 
-WINDOWS = 768  # spread evenly over the split
+WINDOWS = 768  # spread evenly over the bytes
 BATCH = 64  # windows per call of predict
 
 
-def score(predict: Callable[[np.ndarray], np.ndarray], heldout: Path, split: str = "val") -> dict[str, float]:
-    """Return the bits that the model needs for a byte of the split: mean -log2 p(next byte), lower is better.
+def score(predict: Callable[[np.ndarray], np.ndarray], heldout: Path) -> dict[str, float]:
+    """Return the bits that the model needs for a byte that was held out: mean -log2 p(next byte), lower is better.
 
     Raises: ValueError: predict returns a wrong shape or numbers that are not finite.
     """
-    corpus = np.load(heldout / f"{split}.npy")  # (N,) uint8
+    corpus = np.load(heldout / "bytes.npy")  # (N,) uint8
     starts = np.linspace(0, len(corpus) - SEQ_LEN - 1, WINDOWS).astype(int)
     windows = corpus[starts[:, None] + np.arange(SEQ_LEN + 1)].astype(np.int64)  # (WINDOWS, T + 1)
     nats = 0.0
     for batch in np.split(windows, WINDOWS // BATCH):
         nats += cross_entropy(predict(np.ascontiguousarray(batch[:, :-1])), batch[:, 1:])
-    return {f"{split}_bpb": nats / (WINDOWS * SEQ_LEN * math.log(2))}
+    return {"val_bpb": nats / (WINDOWS * SEQ_LEN * math.log(2))}
 
 
 def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> float:

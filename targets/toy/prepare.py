@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 N_INPUTS = 3
-SIZES = {"train": 1024, "val": 512, "test": 512}
+SIZES = {"train": 1024, "heldout": 512, "second": 512, "final": 512}  # examples for training, search, a keep, a report
 NOISE = 0.2  # sd of the outputs around the function
 
 
@@ -60,12 +60,12 @@ class Budget:
 
 
 def prepare(data_dir: Path) -> None:
-    """Write train/table.npy and heldout/{val,test}.npy, each (N, I + 1) float64 with the outputs in the last column."""
+    """Write table.npy for each part, (N, I + 1) float64 with the outputs in the last column."""
     rng = np.random.default_rng(0)
-    for split, size in SIZES.items():
+    for part, size in SIZES.items():
         inputs = rng.uniform(-1.0, 1.0, (size, N_INPUTS))
         outputs = function(inputs) + NOISE * rng.normal(size=size)
-        file = data_dir / ("train/table.npy" if split == "train" else f"heldout/{split}.npy")
+        file = data_dir / part / "table.npy"
         file.parent.mkdir(parents=True, exist_ok=True)
         np.save(file, np.column_stack([inputs, outputs]))
 

@@ -8,12 +8,12 @@ import numpy as np
 BATCH = 128  # rows per call of predict
 
 
-def score(predict: Callable[[np.ndarray], np.ndarray], heldout: Path, split: str = "val") -> dict[str, float]:
-    """Return the mean squared error over the split, lower is better.
+def score(predict: Callable[[np.ndarray], np.ndarray], heldout: Path) -> dict[str, float]:
+    """Return the mean squared error over the examples that were held out, lower is better.
 
     Raises: ValueError: predict returns a wrong shape or numbers that are not finite.
     """
-    table = np.load(heldout / f"{split}.npy")  # (N, I + 1)
+    table = np.load(heldout / "table.npy")  # (N, I + 1)
     squares = 0.0
     for rows in np.split(table, len(table) // BATCH):
         outputs = predict(np.ascontiguousarray(rows[:, :-1]))
@@ -22,4 +22,4 @@ def score(predict: Callable[[np.ndarray], np.ndarray], heldout: Path, split: str
         if not np.isfinite(outputs).all():
             raise ValueError("predict returned numbers that are not finite; train with a smaller learning rate")
         squares += float(np.square(outputs - rows[:, -1]).sum())
-    return {f"{split}_loss": squares / len(table)}
+    return {"val_loss": squares / len(table)}
