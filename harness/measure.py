@@ -304,6 +304,7 @@ def _outcome(ending: Ending, seed: int) -> Outcome:
         detail=ending.detail,
         log_tail=ending.log,
         isolation=ending.isolation,
+        curve=ending.curve,
     )
 
 

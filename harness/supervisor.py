@@ -24,7 +24,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness.orders import QUESTIONS, Ending
+from harness.meter import Hints, Meter
+from harness.orders import Ending
 from harness.processes import become_subreaper, descendants, die_with_parent, end_children
 from harness.trial import PACKAGE_ROOT, run_fresh, run_order
 from harness.values import Status
@@ -44,7 +45,8 @@ _LAST_WORDS = 4096  # characters of the log in which a crash says why
 _MAX_PROCESSES = 256  # of one trial; a fork bomb passes it within a tick
 _MAX_FILES = 10_000  # of one trial
 _GRANT = struct.Struct("<d")
-_COUNTED = frozenset({"steps", "tokens", QUESTIONS})
+_QUESTIONS = {8: struct.Struct("<d"), 16: struct.Struct("<dd")}  # by length: work done, perhaps with a hint
+_LONGEST_QUESTION = 17  # bytes that are read: one more than any has
 _ABOVE = 64  # descriptors from here on are out of the way of those that a process is given
 _CPUCLOCK_SCHED = 2  # linux/posix-timers.h: the clock of a whole process
 _OUT_OF_MEMORY = re.compile(r"MemoryError|std::bad_alloc|can't allocate memory|[Oo]ut of ?[Mm]emory")
@@ -105,36 +107,6 @@ class Ring:
         return (self._head + gap + self._tail).decode(errors="replace")
 
 
-class Meter:
-    """The count of a budget: how far a trial is that says what it has done and asks to go on."""
-
-    def __init__(self, allowance: Allowance, clock: Callable[[], float]) -> None:
-        self._allowance = allowance
-        self._clock = clock  # seconds, for a budget of time
-        self._started_at: float | None = None
-        self._consumed = 0.0
-        self.n_granted = 0  # questions answered below 1
-        self.n_overrun = 0  # questions after the budget was used up
-
-    def grant(self, done: float) -> float:
-        """Return the progress, in [0, inf), of a trial that did so much work since it last asked.
-
-        Every question after the first costs at least 1, so a trial that reports nothing, less than nothing or a NaN does
-        not train for ever. Time counts from the first question: before it are the imports, which a fork need not do.
-        """
-        is_first = self._started_at is None
-        if self._started_at is None:
-            self._started_at = self._clock()
-        if self._allowance.unit not in _COUNTED:
-            self._consumed = self._clock() - self._started_at
-        elif not is_first:
-            self._consumed += 1.0 if self._allowance.unit == QUESTIONS else max(1.0, done)  # in this order a NaN is 1
-        progress = self._consumed / self._allowance.amount
-        self.n_granted += progress < 1.0
-        self.n_overrun += progress >= 1.0
-        return progress
-
-
 def last_line(log: str) -> str:
     """Return the last line of a log that says something, cut to a readable length."""
     return next((line.strip()[:300] for line in reversed(log.splitlines()) if line.strip()), "it printed nothing")
@@ -151,6 +123,7 @@ class _Watch:
         self._log = log
         self._ring = Ring()
         self._meter: Meter | None = None
+        self._hints = Hints()
         self._stop: tuple[Status, str] | None = None
         self._is_over = False
         self._started_at = self._looked_at = time.monotonic()
@@ -199,6 +172,7 @@ class _Watch:
             steps=self._meter.n_granted if self._meter else 0,
             log=log,
             isolation=isolation,
+            curve=self._hints.curve(),
         )
 
     def _on(self, fd: int, call: Callable[[], None]) -> None:
@@ -237,9 +211,12 @@ class _Watch:
     def _answer(self, channel: socket.socket, meter: Meter) -> None:
         """Grant what is asked. After anything but a question (an end, half a number, unread answers) nothing is granted."""
         with suppress(OSError):
-            question = channel.recv(_GRANT.size)
-            if len(question) == _GRANT.size:
-                channel.send(_GRANT.pack(meter.grant(*_GRANT.unpack(question))))
+            question = channel.recv(_LONGEST_QUESTION)
+            if len(question) in _QUESTIONS:
+                done, *hints = _QUESTIONS[len(question)].unpack(question)
+                for hint in hints:
+                    self._hints.add(meter.progress, hint)
+                channel.send(_GRANT.pack(meter.grant(done)))
                 if meter.n_overrun > GRACE_MESSAGES:
                     self._kill(Status.TIMEOUT, f"asked for {meter.n_overrun} more steps after its budget was used up")
                 return

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.measure import Runner
+from harness.meter import N_MARKS
 from harness.sources import open_sources
 from harness.values import Status
 from mutator.shipped import default_grammar
@@ -41,6 +42,23 @@ def by_hand(path, old, new):
 
 def test_the_baseline_measures_the_same_twice(runner, honest):
     assert runner.run(BYTELM.snapshot, 0).metric == honest.metric
+
+
+def test_hints_cost_no_accuracy_and_come_in_every_part_of_the_training(runner, honest):
+    silent = runner.run(by_hand("train.py", "budget.spend(y.numel(), logits, y)", "budget.spend(y.numel())"), 0)
+    assert (silent.metric, silent.curve) == (honest.metric, ())
+    assert len(honest.curve) == N_MARKS
+    assert honest.curve[0] > honest.curve[5] > honest.curve[-1] > 1.5
+    assert honest.curve[-1] * 1.4427 == pytest.approx(
+        honest.metric, rel=0.1
+    )  # nats on training data; bits on held-out data
+
+
+def test_hints_mean_the_same_whatever_the_loss_is_scaled_by(runner, honest):
+    scaled = runner.run(
+        by_hand("train.py", "y.flatten())\n", "y.flatten()) * 8.0\n"), 0
+    )  # a power of 2: AdamW cannot tell
+    assert scaled.curve[0] == pytest.approx(honest.curve[0], rel=0.01)
 
 
 def test_a_threaded_parameter_changes_three_files_and_not_the_metric(runner, honest):

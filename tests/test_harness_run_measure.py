@@ -236,6 +236,39 @@ def test_target_sees_its_own_modules_and_none_of_ours(runner: Runner, snapshot: 
     assert outcome.metric == honest.metric
 
 
+def hinting(question: str) -> bytes:
+    """The training, asking by itself: `question` is what it sends, given `done` and `budget`."""
+    asking = TRAIN.replace("budget = Budget()", "budget, step = Budget(), 0").replace(
+        "while budget.progress() < 1.0:", f"while ask(budget, {question}) < 1.0:\n        step += 1"
+    )
+    return (
+        "import struct\n\ndef ask(budget, question):\n    os.write(budget.line, question)\n"
+        "    return struct.unpack('<d', os.read(budget.line, 8))[0]\n" + asking
+    ).encode()
+
+
+def test_hints_of_a_training_are_its_curve_and_change_nothing_else(
+    runner: Runner, snapshot: Snapshot, honest: Outcome
+) -> None:
+    edited = snapshot.with_files({"train.py": hinting("struct.pack('<dd', step > 0, 100 - step)")}, edit="test")
+    outcome = runner.run(edited, seed=1)
+    assert (outcome.status, outcome.metric, outcome.steps) == (Status.OK, honest.metric, 20)
+    assert outcome.curve == (99.5, *(100.0 - step for step in range(2, 21)))  # the first question is about no step
+    assert honest.curve == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "steps"),
+    [("bytes(12)", 0), ("bytes(17)", 0), ("bytes(1 << 16)", 0), ("bytes(16) if step < 3 else bytes(24)", 3)],
+)
+def test_message_that_is_no_question_ends_the_grants(
+    runner: Runner, snapshot: Snapshot, question: str, steps: int
+) -> None:
+    outcome = runner.run(snapshot.with_files({"train.py": hinting(question)}, edit="test"), seed=1)
+    assert outcome.status is Status.FAILED, outcome
+    assert outcome.steps == steps
+
+
 def test_work_that_is_not_reported_is_counted_all_the_same(runner: Runner, snapshot: Snapshot, honest: Outcome) -> None:
     edited = snapshot.with_files({"train.py": TRAIN.replace("budget.spend()", "pass").encode()}, edit="test")
     outcome = runner.run(edited, seed=1)

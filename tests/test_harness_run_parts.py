@@ -18,10 +18,11 @@ import pytest
 
 from harness.frames import MAX_BYTES, FrameError, receive_array, send_array
 from harness.launcher import Launcher
+from harness.meter import N_MARKS, Hints, Meter
 from harness.orders import Access, Allowance, Bounds, Order, parse_order
 from harness.processes import descendants
 from harness.scorer import Call, ScoreError, probe
-from harness.supervisor import Meter, Ring
+from harness.supervisor import Ring
 from harness.values import Status
 from harness.workspace import Workspace
 
@@ -136,6 +137,25 @@ def test_budget_of_time_runs_from_the_first_question_whatever_is_reported(unit: 
     times = iter([7.0, 7.0, 8.0, 12.0])
     meter = Meter(Allowance(unit, 4), clock=lambda: next(times))
     assert [meter.grant(99.0) for _ in range(3)] == [0.0, 0.25, 1.25]
+
+
+def test_curve_is_the_mean_of_the_hints_over_each_part_of_the_budget() -> None:
+    hints = Hints()
+    assert hints.curve() == ()
+    for progress, hint in ((0.0, 4.0), (0.04, 2.0), (0.05, 1.0), (0.99, 0.5), (7.0, 0.7)):
+        hints.add(progress, hint)
+    curve = hints.curve()
+    assert (len(curve), curve[:2], curve[-1]) == (N_MARKS, (3.0, 1.0), 0.6)
+    assert all(math.isnan(mark) for mark in curve[2:-1])
+    assert hints.curve(0.099) == (3.0,)
+
+
+@pytest.mark.parametrize("hint", [math.nan, math.inf, -math.inf])
+def test_hint_that_is_no_number_makes_its_mark_infinite_and_no_other(hint: float) -> None:
+    hints = Hints()
+    for progress, said in ((0.0, 1.0), (0.01, hint), (0.06, 1e308), (0.07, 1e308), (0.11, -1e308), (0.16, 2.0)):
+        hints.add(progress, said)
+    assert hints.curve(0.2) == (math.inf, math.inf, -1e308, 2.0)
 
 
 def test_ring_keeps_the_first_and_the_last_part() -> None:

@@ -11,6 +11,7 @@ import pytest
 from graph.snapshot import Snapshot
 from harness.campaign import _screened
 from harness.measure import SMOKE_STEPS, Runner
+from harness.meter import N_MARKS
 from harness.sources import open_sources
 from harness.values import Status
 
@@ -43,6 +44,20 @@ def test_an_edit_that_does_nothing_has_the_same_fingerprint_and_one_that_does_an
     base = runner.smoke(TOY.snapshot, 1).fingerprint
     assert runner.smoke(edited("# (N, I), (N,)", "# renamed"), 1).fingerprint == base
     assert runner.smoke(edited("cfg = Config()", "cfg = Config(lr=0.0123)"), 1).fingerprint != base
+
+
+def test_the_shipped_training_hints_in_every_part_of_its_budget_and_trains_as_if_it_did_not(runner):
+    hints, silent = "budget.spend(model.predict, inputs[batch], outputs[batch])", "budget.spend()"
+    loud, quiet = runner.run(TOY.snapshot, 1), runner.run(edited(hints, silent), 1)
+    assert len(loud.curve) == N_MARKS
+    assert loud.curve[0] > loud.curve[-1] > 0
+    assert (quiet.metric, quiet.steps, quiet.curve) == (loud.metric, loud.steps, ())
+    assert runner.smoke(TOY.snapshot, 1).fingerprint == runner.smoke(edited(hints, silent), 1).fingerprint
+
+
+def test_what_the_hints_are_made_of_is_protected():
+    protected = {TOY.graph.text(TOY.graph.nodes[slot]).partition("(")[0] for slot in TOY.protected}
+    assert "budget.spend" in protected
 
 
 def test_a_crash_costs_the_first_steps_and_no_budget(runner):

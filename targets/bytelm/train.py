@@ -24,7 +24,7 @@ def train(model: GPT, cfg: TrainConfig, budget: Budget) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        budget.spend(y.numel())
+        budget.spend(y.numel(), logits, y)
 
 
 def main() -> None:

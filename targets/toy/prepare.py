@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 N_INPUTS = 3
+HINTS = 20  # of the loss while a training runs
 SIZES = {"train": 1024, "heldout": 512, "second": 512, "final": 512}  # examples for training, search, a keep, a report
 NOISE = 0.2  # sd of the outputs around the function
 
@@ -38,22 +39,32 @@ class Budget:
 
     The count is kept by the process that started this one: each question sends the work done since the last one as a
     little-endian double, the answer is the progress as another. Run by hand, without such a process, it counts here.
+
+    A second double in a question is a hint: the loss of a step since the last one. It tells early whether a run is worth its
+    budget, never what it measured.
     """
 
     def __init__(self, steps: int = 60):
         self.line = int(os.environ.get("CODEGRAFT_BUDGET_FD", "-1"))
         self.amount = float(os.environ.get("CODEGRAFT_BUDGET", steps))
         self.spent = 0.0  # since the last question; by hand, in all
+        self.known = self.hint_at = 0.0  # progress: the last answer, and when the next hint is due
+        self.hint: tuple[float, ...] = ()  # at most one
 
     def progress(self) -> float:
         if self.line < 0:
             return self.spent / self.amount
-        os.write(self.line, struct.pack("<d", self.spent))
-        self.spent = 0.0
-        return struct.unpack("<d", os.read(self.line, 8))[0]
+        os.write(self.line, struct.pack(f"<d{len(self.hint)}d", self.spent, *self.hint))
+        self.spent, self.hint = 0.0, ()
+        self.known = struct.unpack("<d", os.read(self.line, 8))[0]
+        return self.known
 
-    def spend(self, steps: float = 1.0) -> None:
+    def spend(self, predict=None, x=None, y=None, *, steps: float = 1.0) -> None:
+        """Count work. predict, x (N, I) and y (N,) are what the hint is made from: a mean squared error."""
         self.spent += steps
+        if self.line >= 0 and predict is not None and self.known >= self.hint_at:
+            self.hint_at = self.known + 1 / HINTS
+            self.hint = (float(np.square(predict(x) - y).mean()),)
 
 
 # --- the data

@@ -16,7 +16,7 @@ def train(model: Model, cfg: Config, rng: np.random.Generator, budget: Budget) -
         batch = rng.integers(len(inputs), size=cfg.batch_size)
         gradients = model.gradients(inputs[batch], outputs[batch])
         optimizer.step(gradients, lr_at(progress, cfg))
-        budget.spend()
+        budget.spend(model.predict, inputs[batch], outputs[batch])
 
 
 def main() -> None:
