@@ -37,6 +37,9 @@ class Allowance:
     amount: float
 
 
+SANDBOX_LAYERS = ("landlock", "seccomp")  # what harness.sandbox can do to a process from inside
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """The folders and files that stay visible in the sandbox, besides the interpreter and the system libraries."""
@@ -55,6 +58,7 @@ class Order:
     bounds: Bounds
     allowance: Allowance | None = None
     access: Access | None = None  # None: no sandbox
+    layers: tuple[str, ...] = SANDBOX_LAYERS  # of the sandbox that are used
 
     def to_json(self) -> str:
         """Print the order for `parse_order`."""
@@ -101,6 +105,7 @@ def parse_order(text: str) -> Order:
         bounds=Bounds(**body["bounds"]),
         allowance=allowance and Allowance(**allowance),
         access=access and Access(tuple(access["readable"]), tuple(access["writable"])),
+        layers=tuple(body["layers"]),
     )
 
 
