@@ -12,6 +12,7 @@ and ends.
 from __future__ import annotations
 
 import gc
+import math
 import os
 import selectors
 import shutil
@@ -22,11 +23,13 @@ import tempfile
 import threading
 import traceback
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from harness.orders import Ending, Order, parse_ending, parse_order
+from harness.meter import N_MARKS
+from harness.orders import Answer, Ending, Order, parse_message, parse_order
 from harness.processes import become_subreaper, end_children
 from harness.supervisor import last_line, supervise
 from harness.trial import PACKAGE_ROOT
@@ -35,6 +38,8 @@ from harness.values import Status, TrialError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
+
+    from harness.stopping import StoppingRule
 
 _MAX_MESSAGE = 1 << 20  # bytes of an order
 _MAX_PASSED = 8  # descriptors with one order
@@ -55,12 +60,24 @@ class Run:
         self.cancel()
         self.wait()
 
-    def wait(self) -> Ending:
-        """Return how it ended, once it and all that it started is gone."""
-        with self._door, suppress(OSError):
-            text = b"".join(iter(lambda: self._door.recv(1 << 16), b""))
-            if text:
-                return parse_ending(text.decode())
+    def wait(self, rule: StoppingRule | None = None) -> Ending:
+        """Return how it ended, once it and all that it started is gone.
+
+        rule: says at every mark whether it goes on, if its order asks; without one it does.
+        """
+        doomed_at = math.nan
+        with self._door, suppress(OSError), self._door.makefile("rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n"):  # the supervisor was killed while it wrote
+                    break
+                said = parse_message(line)
+                if isinstance(said, Ending):
+                    return replace(said, doomed_at=doomed_at)
+                reason = rule.verdict(said.curve) if rule and math.isnan(doomed_at) else ""
+                if reason and rule and rule.audited:
+                    doomed_at, reason = len(said.curve) / N_MARKS, ""
+                with suppress(OSError):  # it has ended meanwhile: its ending is on the way
+                    self._door.sendall(Answer(len(said.curve), reason).to_line())
         return Ending(Status.INFRA_ERROR, "its supervisor is gone")
 
     def cancel(self) -> None:

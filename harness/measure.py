@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from graph.snapshot import Snapshot
     from harness.launcher import Run
+    from harness.stopping import StoppingRule
     from targets.manifest import Target
 
 Launch = Literal["zygote", "exec"]
@@ -105,9 +106,12 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         self._context.close()
 
-    def run(self, snapshot: Snapshot, seed: int, *, scoring: Scoring = Scoring.SEARCH) -> Outcome:
+    def run(
+        self, snapshot: Snapshot, seed: int, *, scoring: Scoring = Scoring.SEARCH, rule: StoppingRule | None = None
+    ) -> Outcome:
         """Train the snapshot and score it. A fault of the machine is tried once more; all else is an Outcome.
 
+        rule: says at every mark of the budget whether the training goes on.
         Raises: TrialError: the final test is asked for, and the target has none.
         """
         if scoring is Scoring.FINAL and self._data.final is None:
@@ -118,8 +122,8 @@ class Runner:
         if changed:
             return Outcome(Status.INTEGRITY_VIOLATION, seed=seed, detail=_changed(changed))
         with self._slots:
-            outcome = self._measure(snapshot, seed, scoring)
-            return self._measure(snapshot, seed, scoring) if outcome.status is Status.INFRA_ERROR else outcome
+            outcome = self._measure(snapshot, seed, scoring, rule)
+            return self._measure(snapshot, seed, scoring, rule) if outcome.status is Status.INFRA_ERROR else outcome
 
     def smoke(self, snapshot: Snapshot, seed: int) -> Smoke:
         """Train the snapshot for three steps and look at what came out, before a budget is spent on it.
@@ -132,11 +136,11 @@ class Runner:
         digest = blake2b(checkpoint, digest_size=16).hexdigest() if outcome.ok else ""
         return Smoke(outcome, digest)
 
-    def _measure(self, snapshot: Snapshot, seed: int, scoring: Scoring) -> Outcome:
+    def _measure(self, snapshot: Snapshot, seed: int, scoring: Scoring, rule: StoppingRule | None) -> Outcome:
         budget = self._target.budget
         try:
             with self._copy(snapshot) as space:
-                outcome, checkpoint = self._trained(space, seed, Allowance(budget.unit, budget.amount))
+                outcome, checkpoint = self._trained(space, seed, Allowance(budget.unit, budget.amount), rule)
                 return self._score(outcome, snapshot, checkpoint, scoring) if checkpoint is not None else outcome
         except OSError as error:
             return Outcome(Status.INFRA_ERROR, seed=seed, detail=f"{type(error).__name__}: {error}")
@@ -150,9 +154,12 @@ class Runner:
         except OSError as error:
             return Outcome(Status.INFRA_ERROR, seed=seed, detail=f"{type(error).__name__}: {error}"), b""
 
-    def _trained(self, space: Workspace, seed: int, allowance: Allowance) -> tuple[Outcome, Path | None]:
+    def _trained(
+        self, space: Workspace, seed: int, allowance: Allowance, rule: StoppingRule | None = None
+    ) -> tuple[Outcome, Path | None]:
         """Train in a working copy. Returns: what happened, and the checkpoint if there is one to score."""
-        outcome = _outcome(self._trials.start(self._training(space, seed, allowance)).wait(), seed)
+        order = replace(self._training(space, seed, allowance), asks=rule is not None)
+        outcome = _outcome(self._trials.start(order).wait(rule), seed)
         if outcome.status is Status.INFRA_ERROR:  # the copy may be gone with what ran in it
             return outcome, None
         if changed := space.changed_frozen():
@@ -305,6 +312,7 @@ def _outcome(ending: Ending, seed: int) -> Outcome:
         log_tail=ending.log,
         isolation=ending.isolation,
         curve=ending.curve,
+        doomed_at=ending.doomed_at,
     )
 
 

@@ -61,17 +61,21 @@ class Hints:
 
     def add(self, progress: float, hint: float) -> None:
         """Take a hint about work that began at a progress; one that is not finite counts as infinite, whatever its sign."""
-        mark = min(int(min(progress, 1.0) * N_MARKS), N_MARKS - 1)
+        mark = min(n_marks(progress), N_MARKS - 1)
         self._sums[mark] += hint if math.isfinite(hint) else math.inf
         self._counts[mark] += 1
 
-    def curve(self, progress: float = 1.0) -> tuple[float, ...]:
+    def curve(self, progress: float) -> tuple[float, ...]:
         """Return the marks that are complete at a progress, NaN where nothing was hinted; () when nothing was at all."""
         if not any(self._counts):
             return ()
-        n_complete = int(min(progress, 1.0) * N_MARKS)
-        marks = zip(self._sums[:n_complete], self._counts, strict=False)
+        marks = zip(self._sums[: n_marks(progress)], self._counts, strict=False)
         return tuple(_mean(total, count) for total, count in marks)
+
+
+def n_marks(progress: float) -> int:
+    """Return how many marks are complete at a progress."""
+    return int(min(progress, 1.0) * N_MARKS)
 
 
 def _mean(total: float, count: int) -> float:

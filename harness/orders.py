@@ -1,4 +1,4 @@
-"""What is asked of a supervised process and what became of it: the two values that cross a process boundary as JSON.
+"""What crosses between the controller and a supervisor: an Order, perhaps Questions with their Answers, and an Ending, each a line of JSON.
 
 They are plain (text, numbers, tuples) and import nothing heavy, because the launcher that trials are forked from reads them.
 """
@@ -6,6 +6,7 @@ They are plain (text, numbers, tuples) and import nothing heavy, because the lau
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -59,10 +60,34 @@ class Order:
     allowance: Allowance | None = None
     access: Access | None = None  # None: no sandbox
     layers: tuple[str, ...] = SANDBOX_LAYERS  # of the sandbox that are used
+    asks: bool = False  # whether the supervisor asks at every mark of the budget if the training may go on
 
     def to_json(self) -> str:
         """Print the order for `parse_order`."""
         return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """May a training with this curve go on? While it waits, it is granted nothing."""
+
+    curve: tuple[float, ...]  # the complete marks
+
+    def to_line(self) -> bytes:
+        """Print the question for `parse_message`."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the owner of a run says to a Question."""
+
+    n_marks: int  # of the curve that was asked about; an answer that comes too late is about another
+    reason: str  # why to stop; empty: go on
+
+    def to_line(self) -> bytes:
+        """Print the answer for `parse_answer`."""
+        return json.dumps(asdict(self)).encode() + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +102,17 @@ class Ending:
     steps: int = 0
     log: str = ""
     isolation: str = ""
-    curve: tuple[float, ...] = ()  # what the training hinted at: see harness.meter.Hints
+    curve: tuple[float, ...] = ()  # what the training hinted at, the complete marks: see harness.meter.Hints
+    doomed_at: float = math.nan  # progress at which its rule would have stopped an audited run
 
     @property
     def ok(self) -> bool:
         """Whether it exited with 0."""
         return self.status is Status.OK
 
-    def to_json(self) -> str:
-        """Print the ending for `parse_ending`."""
-        return json.dumps(asdict(self))
+    def to_line(self) -> bytes:
+        """Print the ending for `parse_message`."""
+        return json.dumps(asdict(self)).encode() + b"\n"
 
 
 def call(driver: Callable[..., object], *arguments: str) -> tuple[str, ...]:
@@ -106,10 +132,17 @@ def parse_order(text: str) -> Order:
         allowance=allowance and Allowance(**allowance),
         access=access and Access(tuple(access["readable"]), tuple(access["writable"])),
         layers=tuple(body["layers"]),
+        asks=body["asks"],
     )
 
 
-def parse_ending(text: str) -> Ending:
-    """Read what `Ending.to_json` printed."""
-    body = json.loads(text)
-    return Ending(**{**body, "status": Status(body["status"]), "curve": tuple(body["curve"])})
+def parse_message(line: bytes) -> Question | Ending:
+    """Read what a supervisor says: a line of `Question.to_line` or `Ending.to_line`."""
+    body = json.loads(line)
+    curve = tuple(body.pop("curve"))
+    return Ending(Status(body.pop("status")), **body, curve=curve) if body else Question(curve)
+
+
+def parse_answer(line: bytes) -> Answer:
+    """Read what `Answer.to_line` printed."""
+    return Answer(**json.loads(line))

@@ -4,6 +4,10 @@ The supervisor is a subreaper in a process of its own, so everything that target
 of a run outlives it: not a daemon that left the session and ignores SIGTERM, not after a normal exit either. It watches
 by file descriptors (pidfd, pipes, sockets) and the monotonic clock, never blocks on the trial, and keeps only the first
 and last part of what is printed. When the controller or the launcher is gone it ends the tree and itself.
+
+Whether a training is worth the rest of its budget is asked of the run's owner, who sees the other runs: at every mark of the budget the
+supervisor holds the grant back, sends the curve through the door and carries out the answer. So a decision falls at the same step every
+time, and the trial has no say in it.
 """
 
 from __future__ import annotations
@@ -24,8 +28,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness.meter import Hints, Meter
-from harness.orders import Ending
+from harness.meter import Hints, Meter, n_marks
+from harness.orders import Ending, Question, parse_answer
 from harness.processes import become_subreaper, descendants, die_with_parent, end_children
 from harness.trial import PACKAGE_ROOT, run_fresh, run_order
 from harness.values import Status
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 TICK_S = 0.25  # between two looks at memory and CPU time
 GRACE_S = 1.0  # between SIGTERM and SIGKILL
+PATIENCE_S = 10.0  # for an answer to a Question; then the training goes on and no more is asked
 GRACE_MESSAGES = 16  # questions that are still answered once the budget is used up
 _HEAD_BYTES, _TAIL_BYTES = 16 << 10, 48 << 10  # of the output
 _CHUNK_BYTES = 1 << 16
@@ -82,7 +87,8 @@ def supervise(order: Order, door: socket.socket, passed: Sequence[int], *, fresh
     reaped = watch.follow()
     if watch.is_wanted:
         ending = watch.ending(reaped, isolation=os.read(report, _CHUNK_BYTES).decode())
-        door.sendall(ending.to_json().encode())
+        with suppress(OSError):  # the controller is gone as well
+            door.sendall(ending.to_line())
 
 
 class Ring:
@@ -124,6 +130,10 @@ class _Watch:
         self._ring = Ring()
         self._meter: Meter | None = None
         self._hints = Hints()
+        self._asks = order.asks
+        self._door = door
+        self._waiting: tuple[int, Callable[[], None]] | None = None  # marks that were asked about, and what a yes does
+        self._answer_by = 0.0
         self._stop: tuple[Status, str] | None = None
         self._is_over = False
         self._started_at = self._looked_at = time.monotonic()
@@ -135,7 +145,7 @@ class _Watch:
         self._on(log, self._read_log)
         self._on(os.pidfd_open(trial), self._leave)
         self._on(os.pidfd_open(os.getppid()), self._abandon)
-        self._on(door.fileno(), self._abandon)  # nothing is ever sent in: readable means closed
+        self._on(door.fileno(), self._hear)
 
     def grant_from(self, channel: socket.socket, allowance: Allowance) -> None:
         """Answer what the trial asks for its budget."""
@@ -148,7 +158,8 @@ class _Watch:
         while not self._is_over:
             for key, _ in self._selector.select(min(TICK_S, max(0.0, self._deadline - time.monotonic()))):
                 key.data()
-            self._check_time()
+            if not self._is_over:  # what has ended by itself has not run out of time
+                self._check_time()
         reaped = end_children()
         self._drain_log()
         return reaped
@@ -172,7 +183,7 @@ class _Watch:
             steps=self._meter.n_granted if self._meter else 0,
             log=log,
             isolation=isolation,
-            curve=self._hints.curve(),
+            curve=self._hints.curve(self._meter.progress) if self._meter else (),
         )
 
     def _on(self, fd: int, call: Callable[[], None]) -> None:
@@ -216,12 +227,44 @@ class _Watch:
                 done, *hints = _QUESTIONS[len(question)].unpack(question)
                 for hint in hints:
                     self._hints.add(meter.progress, hint)
-                channel.send(_GRANT.pack(meter.grant(done)))
+                marks_before, progress = n_marks(meter.progress), meter.grant(done)
+                if self._asks and progress < 1.0 and n_marks(progress) > marks_before:
+                    self._ask(channel, meter)
+                else:
+                    channel.send(_GRANT.pack(progress))
                 if meter.n_overrun > GRACE_MESSAGES:
                     self._kill(Status.TIMEOUT, f"asked for {meter.n_overrun} more steps after its budget was used up")
                 return
         self._selector.unregister(channel.fileno())
         channel.close()
+
+    def _ask(self, channel: socket.socket, meter: Meter) -> None:
+        """Hold the grant back until the owner of the run has said whether it goes on."""
+
+        def go_on() -> None:
+            self._waiting = None
+            self._on(channel.fileno(), lambda: self._answer(channel, meter))
+            with suppress(OSError):  # it did not wait for the answer: the next question tells
+                channel.send(_GRANT.pack(meter.progress))
+
+        curve = self._hints.curve(meter.progress)
+        self._selector.unregister(channel.fileno())
+        self._waiting, self._answer_by = (len(curve), go_on), time.monotonic() + PATIENCE_S
+        self._door.sendall(Question(curve).to_line())
+
+    def _hear(self) -> None:
+        """Read what the owner of the run says: an answer, or by closing the door that the run is not wanted any more."""
+        line = self._door.recv(_CHUNK_BYTES)
+        if not line:
+            self._selector.unregister(self._door.fileno())
+            self._kill(Status.CANCELLED, "its owner ended it")
+            return
+        answer = parse_answer(line)
+        if self._waiting and self._waiting[0] == answer.n_marks and not self._stop:
+            if answer.reason:
+                self._ask_to_end(Status.STOPPED, answer.reason)
+            else:
+                self._waiting[1]()
 
     def _cpu_s(self) -> float:
         """Return the CPU time that the trial has used: its own to the microsecond, that of what it started to the tick."""
@@ -233,6 +276,9 @@ class _Watch:
             self._is_over = True  # the grace is over
         elif now >= self._deadline:
             self._ask_to_end(Status.TIMEOUT, f"ran longer than {self._bounds.wall_s:g} s")
+        elif self._waiting and now >= self._answer_by and not self._stop:
+            self._asks = False
+            self._waiting[1]()
         elif now - self._looked_at >= TICK_S:
             self._looked_at = now
             self._check_use()

@@ -141,10 +141,10 @@ def test_budget_of_time_runs_from_the_first_question_whatever_is_reported(unit: 
 
 def test_curve_is_the_mean_of_the_hints_over_each_part_of_the_budget() -> None:
     hints = Hints()
-    assert hints.curve() == ()
+    assert hints.curve(1.0) == ()
     for progress, hint in ((0.0, 4.0), (0.04, 2.0), (0.05, 1.0), (0.99, 0.5), (7.0, 0.7)):
         hints.add(progress, hint)
-    curve = hints.curve()
+    curve = hints.curve(1.5)
     assert (len(curve), curve[:2], curve[-1]) == (N_MARKS, (3.0, 1.0), 0.6)
     assert all(math.isnan(mark) for mark in curve[2:-1])
     assert hints.curve(0.099) == (3.0,)
