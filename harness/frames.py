@@ -32,6 +32,10 @@ class FrameError(Exception):
     """The peer sent something that is no frame, or cannot be sent one."""
 
 
+class CutOff(FrameError):
+    """The peer was gone before the end of a frame."""
+
+
 def send_array(channel: socket.socket, array: NDArray[Any]) -> None:
     """Send one array.
 
@@ -89,6 +93,6 @@ def _receive(channel: socket.socket, n_bytes: int) -> bytearray:
     while view:
         n_read = channel.recv_into(view)
         if n_read == 0:
-            raise FrameError(f"channel closed {len(view)} bytes before the end of a frame")
+            raise CutOff(f"channel closed {len(view)} bytes before the end of a frame")
         view = view[n_read:]
     return data

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from graph.snapshot import read_snapshot
+from harness.checkpoint import checkpoint_fault
 from harness.data import prepare_data
 from harness.launcher import Launcher
 from harness.orders import QUESTIONS, Access, Allowance, Bounds, Ending, Order, call
@@ -169,7 +170,7 @@ class Runner:
         if not outcome.steps:
             return replace(outcome, status=Status.FAILED, detail=_UNASKED), None
         checkpoint, fault = space.harvest(self._target.checkpoint, max_bytes=self._bounds.memory_bytes)
-        if fault:
+        if fault := fault or checkpoint_fault(checkpoint):
             return replace(outcome, status=Status.INVALID_METRIC, detail=fault), None
         return outcome, checkpoint
 
@@ -319,7 +320,8 @@ def _outcome(ending: Ending, seed: int) -> Outcome:
 def _fault(found: bytes, scorer: Ending) -> Ending | None:
     """Return what the scorer found wrong, or what went wrong with it; None when it found a metric."""
     if not found:
-        status = scorer.status if scorer.status is Status.TIMEOUT else Status.INFRA_ERROR
+        is_of_outputs = scorer.status in {Status.TIMEOUT, Status.OOM}  # too slow to ask, or too large to hold
+        status = scorer.status if is_of_outputs else Status.INFRA_ERROR
         return replace(scorer, status=status, detail=f"the scorer gave no result: {scorer.detail}")
     said = json.loads(found)
     return None if "metrics" in said else Ending(Status(said["status"]), said["detail"])

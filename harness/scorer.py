@@ -1,10 +1,7 @@
 """The scorer's driver: the frozen score function, in a process that edited code never entered, and the probes.
 
-`score` gets a predict function that asks a predictor process, so the held-out targets stay here. What it asked is sampled
-and put once more to a second predictor, fresh and without memory of the first: with other later inputs before the whole ones,
-so whatever an output depended on besides its own inputs (later positions, earlier calls, chance) is not there, and shows.
-Later inputs are exchanged and not cut off, since equal shapes round equally: cut off, a diverged but causal model fails as well
-(measured on bytelm with ten times the learning rate).
+`score` gets a predict function that asks a predictor process, so the held-out targets stay here. All that comes back is an array
+of numbers, or the measurement is void. What was asked is sampled, and put once more to a second predictor by `harness.probes`.
 """
 
 from __future__ import annotations
@@ -12,25 +9,28 @@ from __future__ import annotations
 import json
 import math
 import random
+import select
 import socket
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.frames import FrameError, receive_array, send_array
+from harness.frames import CutOff, FrameError, receive_array, send_array
+from harness.probes import NORMALISED, Call, ScoreError, check_normalised, probe
 from harness.trial import FIRST_FD, load_entry
 from harness.values import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-TOLERANCE = 1e-3  # of the spread of the outputs; float32 noise between batch shapes is near 1e-5
 MAX_KEPT_BYTES = 256 << 20  # of recorded outputs, for each shard; one call is always kept
-N_CUTS = 3  # per probed call: positions from which on the inputs are exchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +49,6 @@ class Task:
         return json.dumps(asdict(self))
 
 
-class ScoreError(Exception):
-    """A measurement that is void."""
-
-    def __init__(self, status: Status, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
-class Call(NamedTuple):
-    """One question of the score function and its answer."""
-
-    number: int
-    inputs: Array
-    outputs: Array
-
-
 class Predictor:
     """A predictor process, seen as a function."""
 
@@ -78,44 +61,55 @@ class Predictor:
 
         Raises: ScoreError: they are not, or there are none.
         """
+        outputs = self._ask(inputs)
+        if outputs.shape[:1] != inputs.shape[:1]:
+            raise _invalid(f"outputs have shape {outputs.shape} for inputs of shape {inputs.shape}")
+        if not np.isfinite(outputs).all():
+            n_bad = int((~np.isfinite(outputs)).sum())
+            raise _invalid(f"{n_bad} of {outputs.size} outputs are not finite")
+        return outputs
+
+    def _ask(self, inputs: Array) -> Array:
         try:
+            if self._has_spoken():
+                raise _invalid(f"the {self._name} answered what it was not asked")
             send_array(self._channel, inputs)
             outputs = receive_array(self._channel)
+        except CutOff:
+            outputs = None
         except FrameError as error:
-            raise ScoreError(Status.INVALID_METRIC, f"the {self._name} answered with no array: {error}") from error
+            raise _invalid(f"the {self._name} answered with no array: {error}") from error
         except OSError:
             outputs = None
         if outputs is None:
             raise ScoreError(Status.FAILED, f"the {self._name} ended before it answered")
-        if outputs.shape[:1] != inputs.shape[:1]:
-            raise ScoreError(
-                Status.INVALID_METRIC, f"outputs have shape {outputs.shape} for inputs of shape {inputs.shape}"
-            )
-        if not np.isfinite(outputs).all():
-            n_bad = int((~np.isfinite(outputs)).sum())
-            raise ScoreError(Status.INVALID_METRIC, f"{n_bad} of {outputs.size} outputs are not finite")
         return outputs
+
+    def _has_spoken(self) -> bool:
+        """Say whether there is something to read before a question: an end, which reads as none, does not count."""
+        readable, _, _ = select.select([self._channel], [], [], 0)
+        return bool(readable) and bool(self._channel.recv(1, socket.MSG_PEEK))
 
 
 class Recorder:
     """A predict function for the score function that keeps a random sample of the calls (reservoir sampling)."""
 
-    def __init__(self, predict: Predictor, chance: random.Random, n_kept: int) -> None:
+    def __init__(self, predict: Callable[[Array], Array], chance: random.Random, n_kept: int) -> None:
         self.sample: list[Call] = []
+        self.n_calls = 0
         self._predict = predict
         self._chance = chance
         self._n_kept = n_kept
-        self._n_calls = 0
 
     def __call__(self, inputs: Array) -> Array:
         """Return the outputs for a batch. Raises: ScoreError."""
         inputs = np.asarray(inputs)
         outputs = self._predict(inputs)
         n_kept = max(1, min(self._n_kept, MAX_KEPT_BYTES // max(1, outputs.nbytes)))
-        place = self._n_calls if self._n_calls < n_kept else self._chance.randrange(self._n_calls + 1)
+        place = self.n_calls if self.n_calls < n_kept else self._chance.randrange(self.n_calls + 1)
         if place < n_kept:
-            self.sample[place : place + 1] = [Call(self._n_calls, inputs.copy(), outputs.copy())]
-        self._n_calls += 1
+            self.sample[place : place + 1] = [Call(self.n_calls, inputs.copy(), outputs.copy())]
+        self.n_calls += 1
         return outputs
 
 
@@ -131,6 +125,11 @@ def run_scorer(task: str) -> None:
         said = {"metrics": _measure(asked, Predictor(scored, "predictor"), Predictor(probed, "second predictor"))}
     except ScoreError as error:
         said = {"status": error.status, "detail": error.detail}
+    except MemoryError:
+        said = {
+            "status": Status.INVALID_METRIC,
+            "detail": "the outputs do not fit into the memory that the manifest allows",
+        }
     result.sendall(json.dumps(said).encode())
 
 
@@ -139,79 +138,29 @@ def _measure(asked: Task, scored: Predictor, probed: Predictor) -> list[float]:
     recorders = [Recorder(scored, chance, asked.n_probed) for _ in asked.shards]
     metrics = [_score(asked, recorder, Path(shard)) for recorder, shard in zip(recorders, asked.shards, strict=True)]
     for recorder in recorders:
-        probe(recorder.sample, probed, chance, is_causal="causal" in asked.probes)
+        probe(recorder.sample, probed, chance, asked.probes)
     return metrics
 
 
-def _score(asked: Task, predict: Recorder, shard: Path) -> float:
+def _score(asked: Task, recorder: Recorder, shard: Path) -> float:
+    def predict(inputs: Array) -> Array:
+        outputs = recorder(inputs)
+        if NORMALISED in asked.probes:
+            check_normalised(outputs, recorder.n_calls - 1)
+        return outputs
+
     try:
-        value = float(load_entry(asked.entry)(predict, shard)[asked.metric])
-    except ScoreError:
+        value = load_entry(asked.entry)(predict, shard)[asked.metric]
+    except (ScoreError, MemoryError):
         raise
     except Exception as error:  # whatever it raises about outputs that it cannot use
-        raise ScoreError(Status.INVALID_METRIC, f"{asked.entry} raised {type(error).__name__}: {error}") from error
+        raise _invalid(f"{asked.entry} raised {type(error).__name__}: {error}") from error
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise _invalid(f"{asked.entry} returned {value!r:.80} for {asked.metric}; return a number")
     if not math.isfinite(value):
-        raise ScoreError(Status.INVALID_METRIC, f"{asked.metric} is {value}")
-    return value
+        raise _invalid(f"{asked.metric} is {value}")
+    return float(value)
 
 
-def probe(sample: list[Call], predict: Predictor, chance: random.Random, *, is_causal: bool) -> None:
-    """Put recorded calls to a predictor that has not seen them.
-
-    Raises: ScoreError: an answer differs by more than TOLERANCE of the spread of the outputs.
-    """
-    tolerances = [_tolerance(call.outputs) for call in sample]
-    for call, tolerance in zip(sample, tolerances, strict=True) if is_causal else ():
-        _probe_causality(call, predict, _cuts(call, chance), tolerance)
-    # Twice where it is the first question: two fresh processes draw the same random numbers first.
-    for call, tolerance in [*zip(sample, tolerances, strict=True)] * (1 if is_causal else 2):
-        if place := _difference(call.outputs, predict(call.inputs), tolerance):
-            said = f"determinism probe failed: output {place} of call {call.number}"
-            raise ScoreError(Status.INTEGRITY_VIOLATION, f"{said} changes when a fresh process gets the same inputs")
-
-
-def _cuts(call: Call, chance: random.Random) -> list[int]:
-    """Draw some positions, ascending: a predictor that remembers has then not yet seen what it needs."""
-    if call.inputs.ndim < 2 or call.outputs.shape[1:2] != call.inputs.shape[1:2]:
-        raise ScoreError(Status.INVALID_METRIC, f"outputs {call.outputs.shape} have no position for each input")
-    n_positions = call.inputs.shape[1]
-    return sorted(chance.sample(range(1, n_positions), min(N_CUTS, n_positions - 1)))
-
-
-def _probe_causality(call: Call, predict: Predictor, cuts: list[int], tolerance: float) -> None:
-    for cut in cuts:
-        answer = predict(_exchange_later(call.inputs, cut))
-        if place := _difference(call.outputs[:, :cut], answer[:, :cut], tolerance):
-            said = f"causality probe failed: position {place[1]} of row {place[0]}, call {call.number}"
-            raise ScoreError(Status.INTEGRITY_VIOLATION, f"{said}, changes with the inputs from {cut} on")
-
-
-def _exchange_later(inputs: Array, cut: int) -> Array:
-    """Give every row the later inputs of the row before it; a single row has its own backwards."""
-    exchanged = inputs.copy()
-    others = np.roll(inputs, 1, axis=0) if len(inputs) > 1 else inputs[:, ::-1]
-    exchanged[:, cut:] = others[:, cut:]
-    return exchanged
-
-
-def _difference(expected: Array, answer: Array, tolerance: float) -> tuple[int, ...] | None:
-    """Return where two answers differ most, if they differ by more than rounding does."""
-    if answer.shape != expected.shape:
-        return (0,) * expected.ndim
-    distance = np.subtract(answer, expected, dtype=np.float64)
-    np.abs(distance, out=distance)
-    if distance.max(initial=0.0) <= tolerance:
-        return None
-    return tuple(map(int, np.unravel_index(distance.argmax(), distance.shape)))
-
-
-def _tolerance(outputs: Array) -> float:
-    """Return the difference that rounding may make.
-
-    The spread of the median class, not the largest output: a huge constant for a class that never occurs costs a model
-    nothing, and would otherwise make every difference small.
-    """
-    n_classes = outputs.shape[-1] if outputs.ndim > 2 else 1
-    spread = np.median(outputs.reshape(-1, n_classes).std(axis=0, dtype=np.float64)) if outputs.size else 0.0
-    rounding = np.finfo(np.float32).eps * np.abs(outputs).max(initial=0.0)
-    return float(max(TOLERANCE * spread, rounding))
+def _invalid(detail: str) -> ScoreError:
+    return ScoreError(Status.INVALID_METRIC, detail)

@@ -48,7 +48,9 @@ class Direction(StrEnum):
 class Probe(StrEnum):
     """What is checked of a predictor on top of finite and deterministic outputs."""
 
-    CAUSAL = "causal"  # the outputs at a position stay when later inputs are cut off
+    CAUSAL = "causal"  # language models: the outputs at a position stay when later inputs change
+    BATCH = "batch"  # the outputs for a row stay when the other rows change
+    NORMALISED = "normalised"  # log-probabilities: those over the last axis sum to 1
 
 
 class EntryPoint(NamedTuple):
@@ -70,6 +72,7 @@ def _parse_entry_point(text: object) -> EntryPoint:
 
 _Text = Annotated[str, Field(min_length=1)]
 _Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+_Checkpoint = Annotated[str, Field(pattern=r"^\w[\w.-]*\.(safetensors|npy)$")]
 _Files = Annotated[tuple[_Text, ...], Field(min_length=1)]
 _Entry = Annotated[EntryPoint, BeforeValidator(_parse_entry_point)]
 _Amount = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -109,10 +112,17 @@ class Manifest(_Table):
     train: _Text = Field(description='the script to run, one of the mutable files, as in "train.py"')
     predictor: _Entry = Field(description='a function of a frozen file, as in "predict.py:load"')
     scorer: _Entry = Field(description='a function of a frozen file, as in "scorer.py:score"')
-    checkpoint: _Name = Field(description='the name of the file that training writes, as in "model.safetensors"')
+    checkpoint: _Checkpoint = Field(
+        description='the name of the file that training writes, as in "model.safetensors"; an .npy of numbers will do as well, and '
+        "nothing else is read: other formats may hold code"
+    )
     metric: _Text = Field(description='the name of a number that the scorer returns, as in "val_bpb"')
     direction: Direction = Field(description=f"one of {', '.join(Direction)}")
-    probes: tuple[Probe, ...] = Field(default=(), description=f"a list out of {', '.join(Probe)}, or nothing")
+    probes: tuple[Probe, ...] = Field(
+        default=(),
+        description=f"a list out of {', '.join(Probe)}, or nothing: causal for language models, batch where each row is for itself, "
+        "normalised where the predictor gives log-probabilities; that outputs are finite and repeat is always checked",
+    )
     budget: Budget = Field(description='a table [budget], as in unit = "steps" and amount = 600')
     limits: Limits = Field(default=Limits(), description="a table [limits], or nothing")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import signal
 import socket
 import struct
@@ -21,7 +20,6 @@ from harness.launcher import Launcher
 from harness.meter import N_MARKS, Hints, Meter
 from harness.orders import Access, Allowance, Bounds, Order, parse_order
 from harness.processes import descendants
-from harness.scorer import Call, ScoreError, probe
 from harness.supervisor import Ring
 from harness.values import Status
 from harness.workspace import Workspace
@@ -264,81 +262,3 @@ def test_order_that_cannot_start_is_a_fault_of_ours(launcher: Launcher) -> None:
     ending = launcher.start(Order(("script.py",), "/nowhere", ENV, BOUNDS)).wait()
     assert ending.status is Status.INFRA_ERROR
     assert "FileNotFoundError" in ending.detail
-
-
-# --- probes
-
-X = np.random.default_rng(0).integers(0, 9, (4, 12))
-Array = np.ndarray[Any, Any]
-
-
-def causal(x: Array) -> Array:
-    sums: Array = np.cumsum(x, axis=1)[..., None] * np.ones(5)
-    return sums
-
-
-def looking_ahead(x: Array) -> Array:
-    peeked: Array = causal(x) + x.sum(1)[:, None, None]
-    return peeked
-
-
-def probe_model(
-    asked: Callable[[Array], Array], answering: Callable[[Array], Array], *, is_causal: bool = True
-) -> None:
-    probe([Call(3, X, asked(X))], answering, random.Random(0), is_causal=is_causal)  # type: ignore[arg-type]
-
-
-def test_causal_model_passes_the_probes() -> None:
-    probe_model(causal, causal)
-
-
-def test_model_that_looks_ahead_passes_only_without_the_causal_probe() -> None:
-    with pytest.raises(ScoreError, match=r"causality probe failed: position \d+ of row \d+, call 3"):
-        probe_model(looking_ahead, looking_ahead)
-    probe_model(looking_ahead, looking_ahead, is_causal=False)
-
-
-def test_shift_of_all_outputs_does_not_hide_a_look_ahead() -> None:
-    def shifted(x: Array) -> Array:
-        scores = looking_ahead(x)
-        scores[..., 0] -= 1e6  # a class that never occurs
-        return scores
-
-    with pytest.raises(ScoreError, match="causality"):
-        probe_model(shifted, shifted)
-
-
-def test_memory_of_the_first_predictor_would_hide_a_look_ahead() -> None:
-    seen: list[Array] = []
-
-    def remembering(x: Array) -> Array:
-        for whole in seen:
-            if np.array_equal(whole[:, 0], x[:, 0]):
-                return looking_ahead(whole)
-        seen.append(x)
-        return looking_ahead(x)
-
-    probe_model(remembering, remembering)  # one process is asked both times
-    seen.clear()
-    with pytest.raises(ScoreError, match="causality"):
-        probe_model(looking_ahead, remembering)  # another one, which has seen nothing
-
-
-def test_rounding_that_depends_on_the_shape_is_no_look_ahead() -> None:
-    def diverged(x: Array) -> Array:
-        return causal(x) * (1 + 0.5 * x.shape[1])
-
-    probe_model(diverged, diverged)
-
-
-def test_chance_in_the_outputs_is_found_even_when_it_starts_alike() -> None:
-    def noisy() -> Callable[[Array], Array]:
-        chance = np.random.default_rng(0)
-        return lambda x: causal(x) + chance.normal(size=(*x.shape, 5))
-
-    with pytest.raises(ScoreError, match="determinism probe failed"):
-        probe_model(noisy(), noisy(), is_causal=False)
-
-
-def test_rounding_is_no_look_ahead() -> None:
-    probe_model(causal, lambda x: causal(x) * (1 + 1e-7))

@@ -146,6 +146,90 @@ def test_no_trial_can_tell_which_calls_are_probed(runner: Runner) -> None:
         assert "PermissionError" in outcome.detail
 
 
+# --- predictors that do not play by the rules
+
+
+def in_the_predictor(code: str, answer: str = "self.features(x) @") -> Snapshot:
+    """Edit the model so that it runs code before it answers, but not in the training."""
+    lines = f"if 'CODEGRAFT_OUT' not in os.environ:\n            {code}\n        return {answer}"
+    model = TOY.snapshot.files["model.py"].decode().replace("return self.features(x) @", lines)
+    frame = "import json, os, struct, time\n\ndef frame(header, data=b''):\n    text = json.dumps(header).encode()\n"
+    frame += "    return struct.pack('<I', len(text)) + text + data\n\n"
+    return TOY.snapshot.with_files({"model.py": model.replace("import numpy as np\n", f"import numpy as np\n{frame}")
+                                    .encode()}, edit="test")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hasty_runner() -> Iterator[Runner]:
+    limits = TOY.trainable.limits.model_copy(update={"wall_s": 1.5, "memory_mb": 400})
+    with Runner(TOY.trainable.model_copy(update={"limits": limits})) as runner:
+        yield runner
+
+
+ANSWER = "frame({'dtype': 'float64', 'shape': [len(x)]}, np.zeros(len(x)).tobytes())"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        (f"os.write(4, 2 * {ANSWER})", Status.INVALID_METRIC, "the predictor answered what it was not asked"),
+        ("os.write(4, b'\\xff' * 8)", Status.INVALID_METRIC, "frame header has 4294967295 bytes"),
+        ("os.write(4, frame({'dtype': 'object', 'shape': [1]}))", Status.INVALID_METRIC, "dtype is 'object'"),
+        ("os.write(4, frame({'dtype': 'float64', 'shape': [1 << 36]}))", Status.INVALID_METRIC, "send at most"),
+        ("os.write(4, frame({'dtype': 'float64', 'shape': [-1]}))", Status.INVALID_METRIC, "sizes of at least 0"),
+        ("os.write(4, frame({'dtype': 'bool', 'shape': [1 << 26]}, bytes(9))); os._exit(0)", Status.FAILED, "ended before"),
+        ("return np.array([None] * len(x))", Status.FAILED, "dtype is 'object'"),
+        ("return np.array(['1e-9'] * len(x))", Status.FAILED, "dtype is 'str"),
+        ("return np.zeros(len(x), complex)", Status.FAILED, "dtype is 'complex128'"),
+        ("return np.float64('nan') * x[:, 0]", Status.INVALID_METRIC, "128 of 128 outputs are not finite"),
+        ("return -np.float64('inf') + x[:, 0]", Status.INVALID_METRIC, "128 of 128 outputs are not finite"),
+        ("return np.zeros((0, 3))", Status.INVALID_METRIC, "outputs have shape (0, 3) for inputs of shape (128, 3)"),
+        ("return np.zeros(())", Status.INVALID_METRIC, "outputs have shape ()"),
+        ("return np.zeros((len(x), 0))", Status.INVALID_METRIC, "predict returned shape (128, 0)"),
+        ("return np.zeros((len(x), 1 << 19))", Status.OOM, "MemoryError"),
+        ("os.write(4, frame({'dtype': 'bool', 'shape': [128, 1 << 22]}, b'')); time.sleep(99)", Status.INVALID_METRIC, "memory"),
+        ("os.write(4, b'\\x40\\0'); time.sleep(99)", Status.TIMEOUT, "ran longer than 1.5 s"),
+        ("time.sleep(99)", Status.TIMEOUT, "ran longer than 1.5 s"),
+        ("os.close(4); time.sleep(99)", Status.TIMEOUT, "ran longer than 1.5 s"),
+        ("os._exit(0)", Status.FAILED, "ended before it answered"),
+    ],
+)  # fmt: skip
+def test_a_predictor_that_breaks_the_protocol_ends_by_name(
+    hasty_runner: Runner, code: str, status: Status, said: str
+) -> None:
+    outcome = hasty_runner.run(in_the_predictor(code), 1)
+    assert outcome.status is status, outcome
+    assert said in outcome.detail
+    assert math.isnan(outcome.metric)
+    assert math.isnan(outcome.second)
+
+
+def test_an_answer_is_taken_as_it_was_given(runner: Runner) -> None:
+    """A buffer that is overwritten by the next answer, and one that is read backwards, are copied on the way."""
+    honest = runner.run(TOY.snapshot, 1).metric
+    reused = (
+        "self.kept = getattr(self, 'kept', np.zeros(4096)); self.kept[:len(x)] = self.features(x) @ self.weights['v']"
+    )
+    answers = f"{reused} + self.weights['b']; return self.kept[:len(x)]"
+    assert runner.run(in_the_predictor(answers), 1).metric == honest
+    backwards = "return (self.features(x) @ self.weights['v'] + self.weights['b'])[::-1].copy()[::-1]"
+    assert runner.run(in_the_predictor(backwards), 1).metric == honest
+
+
+def test_a_layer_that_normalises_over_the_batch_is_caught_in_the_shipped_target(runner: Runner) -> None:
+    outcome = runner.run(in_the_predictor("x = (x - x.mean(0)) / x.std(0)"), 1)
+    assert outcome.status is Status.INTEGRITY_VIOLATION, outcome
+    assert "batch probe failed" in outcome.detail
+
+
+def test_what_a_score_function_returns_must_be_a_number(tmp_path: Path) -> None:
+    target = variant(tmp_path, scorer=("squares / len(table)}", '"1e-9"}'))
+    with Runner(target) as runner:
+        outcome = runner.run(sources(target), 1)
+    assert outcome.status is Status.INVALID_METRIC
+    assert "returned '1e-9' for val_loss; return a number" in outcome.detail
+
+
 # --- data that are not held out
 
 

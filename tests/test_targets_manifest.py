@@ -115,6 +115,7 @@ def test_target_cannot_be_changed(folder):
         ('["train.py", "parts/model.py"]', "[]", "mutable is []; write the Python files that edits may change"),
         ('["train.py", "parts/model.py"]', '["train.py", 1]', "mutable is 1; write the Python files that edits"),
         ('["train.py", "parts/model.py"]', '"train.py"', "mutable is 'train.py'; write the Python files that edits"),
+        ('"model.safetensors"', '"model.pt"', "checkpoint is 'model.pt'; write the name of the file"),
         ('"measure.py:load"', '"measure.load"', "predictor is 'measure.load'; write a function of a frozen file"),
         ('"measure.py:load"', '"measure.py:"', "predictor is 'measure.py:'; write a function of a frozen file"),
         ('"measure.py:load"', "7", 'predictor is 7; write a function of a frozen file, as in "predict.py:load"'),
