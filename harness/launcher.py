@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from harness.meter import N_MARKS
 from harness.orders import Answer, Ending, Order, parse_message, parse_order
+from harness.pages import collapse_pages
 from harness.processes import become_subreaper, end_children
 from harness.supervisor import last_line, supervise
 from harness.trial import PACKAGE_ROOT
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 _MAX_MESSAGE = 1 << 20  # bytes of an order
 _MAX_PASSED = 8  # descriptors with one order
 _READY = b"ready"
+_PUT_OFF = ("numpy.ma", "numpy.random")  # what numpy imports when it is first used: 30 ms
 _BOOT = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); from harness.launcher import main; main(sys.argv[1:])"
 
 
@@ -178,6 +180,8 @@ def _import_all(names: Sequence[str]) -> None:
     for name in names:
         with suppress(ImportError):  # the trial that imports it will say so
             import_module(name)
+    for name in _PUT_OFF if "numpy" in sys.modules else ():
+        import_module(name)
     if torch := sys.modules.get("torch"):
         _warm_up(torch)
         if torch.cuda.is_initialized():
@@ -187,6 +191,7 @@ def _import_all(names: Sequence[str]) -> None:
         raise RuntimeError(f"{', '.join(names)} started {n_threads - 1} threads")
     gc.collect()
     gc.freeze()
+    collapse_pages()
 
 
 def _warm_up(torch: ModuleType) -> None:

@@ -51,6 +51,7 @@ _UNASKED = (
 )
 SMOKE_STEPS = 3
 N_PROBED = {Scoring.SEARCH: 2, Scoring.GATE: 32, Scoring.FINAL: 32}  # calls of each shard
+_SCORING, _PREDICTING = ("numpy", run_scorer.__module__), ("numpy", serve_predictor.__module__)  # what drivers import
 CLAIM_MARGIN = 0.01  # of the metric: how much better than measured a printed value may be, for rounding
 _EXTRA_S = 5.0  # of a scorer over its predictors: a predictor that hangs reaches its own limit first, and is named
 _PASSED_ENV = ("PATH", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
@@ -95,8 +96,8 @@ class Runner:
             self._scratch = make_scratch()
             context.callback(shutil.rmtree, self._scratch, ignore_errors=True)
             # Scoring has a launcher of its own, which never starts edited code and never imports torch.
-            self._clean = context.enter_context(Launcher(("numpy",), self._scratch, _environment(threads=1)))
-            preload = {"numpy", *third_party_imports(self._target)} if self._launch == "zygote" else ()
+            self._clean = context.enter_context(Launcher(_SCORING, self._scratch, _environment(threads=1)))
+            preload = {*_PREDICTING, *third_party_imports(self._target)} if self._launch == "zygote" else ()
             self._trials = context.enter_context(Launcher(sorted(preload), self._scratch, _environment(threads=1)))
             self._clean.wait_until_ready()
             self._data = prepare_data(self._target, self._pristine, self._clean)
