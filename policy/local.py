@@ -9,7 +9,7 @@ from policy.random import pick_by_prior
 from policy.tally import Tallies, identify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from mutator.edit import Edit
@@ -43,10 +43,9 @@ class LocalPolicy:
             self._sites.add(trial.edit.site, trial)
             self._edits.add(identify(trial.edit), trial)
 
-    def recover(self, history: Iterable[tuple[Scene, Sequence[Tried]]]) -> None:
-        """Count the history's trials; proposing leaves no trace."""
-        for _, trials in history:
-            self.feedback(trials)
+    def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
+        """Count the trials; proposing leaves no trace."""
+        self.feedback(trials)
 
     def _pick(self, edits: Sequence[Edit], priors: Mapping[str, float], stream: Random) -> Edit:
         if stream.random() < EXPLORATION:

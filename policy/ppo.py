@@ -22,7 +22,7 @@ from policy.observe import observe
 from policy.protocol import PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -47,30 +47,29 @@ class PpoPolicy:
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=LEARNING_RATE, eps=1e-5)
         self._memory = Memory()
         self._window: deque[Step] = deque(maxlen=WINDOW)
-        self._pending: tuple[Scene, Observation] | None = None
+        self._pending: dict[int, tuple[Scene, Observation]] = {}  # what was shown, by the first number proposed on it
 
     def propose(self, scene: Scene, n: int) -> tuple[Edit, ...]:
         """Sample at most n different edits out of scene.edits, one after the other without replacement."""
         if not scene.edits:
             return ()
-        observation = self._look(scene)
-        self._pending = scene, observation
+        observation = self._remember(scene)
         stream = open_stream(self._seed, "edits", scene.number)
         drawn = draw_without_replacement(self._log_probs(observation).tolist(), n, stream)
         return tuple(observation.edits[i] for i in drawn)
 
     def feedback(self, trials: Sequence[Tried]) -> None:
-        """Learn from the finished trials of the last proposal, in the order of their numbers.
+        """Learn from the finished trials of one proposal, in the order of their numbers; later ones may be under way.
 
         An edit that the policy could not have proposed (another policy did) is remembered, but is no step to learn from.
-        Raises: PolicyError: nothing was proposed since the last feedback, or a reward is not finite.
+        Raises: PolicyError: no proposal that waits for feedback began with this trial, or a reward is not finite.
         """
         if not trials:
             return
-        if self._pending is None:
-            raise PolicyError(f"trial {trials[0].number}: was not proposed since the last feedback; propose first")
-        scene, observation = self._pending
-        self._pending = None
+        number = trials[0].number
+        if number not in self._pending:
+            raise PolicyError(f"trial {number}: was not proposed since the last feedback; propose first")
+        scene, observation = self._pending.pop(number)
         self._window.extend(self._steps(observation, trials))
         for trial in trials:
             self._memory.add(trial, scene.graph)
@@ -79,12 +78,14 @@ class PpoPolicy:
             rollout = roll_out(self._network, self._window, self._successor(scene, trials), centre=centre)
             improve(self._network, self._optimizer, rollout)
 
-    def recover(self, history: Iterable[tuple[Scene, Sequence[Tried]]]) -> None:
-        """Learn from a history, oldest first, as if these trials had been proposed here."""
-        for scene, trials in history:
-            if scene.edits:
-                self._pending = scene, self._look(scene)
-            self.feedback(trials)
+    def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
+        """Look at the scenes and learn from the trials in the order in which it happened, one trial at a time."""
+        shown = deque(scenes)
+        for n_known, trial in enumerate((*trials, None)):
+            while shown and shown[0].n_known <= n_known:
+                self._remember(shown.popleft())
+            if trial is not None:
+                self.feedback([trial])
 
     def save(self, path: Path) -> None:
         """Write the weights and the optimizer's state; the campaign's own memory is in its ledger."""
@@ -96,6 +97,10 @@ class PpoPolicy:
         Raises: PolicyError: the file is no checkpoint of this network.
         """
         read_checkpoint(path, self._network, self._optimizer)
+
+    def _remember(self, scene: Scene) -> Observation:
+        self._pending[scene.number] = scene, self._look(scene)
+        return self._pending[scene.number][1]
 
     def _look(self, scene: Scene) -> Observation:
         return observe(scene, self._memory, open_stream(self._seed, "options", scene.number))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from graph.code_graph import CodeGraph
@@ -58,6 +58,7 @@ class Scene:
     edits: tuple[Edit, ...]  # the legal edits of the incumbent that were not tried on it yet, in a fixed order
     number: int  # of the first trial to propose
     n_trials: int  # the campaign's length
+    n_known: int = 0  # trials that had been fed back when this was shown; the ones between are under way
     priors: Mapping[str, float] = field(
         default_factory=dict
     )  # of kinds: how often to try them before anything is known; else 1
@@ -71,11 +72,14 @@ class Policy(Protocol):
         ...
 
     def feedback(self, trials: Sequence[Tried]) -> None:
-        """Learn from the finished trials of the last proposal, in the order of their numbers."""
+        """Learn from the finished trials of one proposal, in the order of their numbers; later ones may be under way."""
         ...
 
-    def recover(self, history: Iterable[tuple[Scene, Sequence[Tried]]]) -> None:
-        """Take the state that proposing and feedback on this history, oldest first, would have led to."""
+    def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
+        """Take the state that proposing on these scenes, and feedback on these trials, would have led to, both oldest first.
+
+        The scenes of trials that are under way come last; each was shown after `n_known` trials.
+        """
         ...
 
 

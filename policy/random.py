@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from policy.draw import open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from mutator.edit import Edit
@@ -32,7 +32,7 @@ class RandomPolicy:
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Learn nothing."""
 
-    def recover(self, history: Iterable[tuple[Scene, Sequence[Tried]]]) -> None:
+    def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
         """Need nothing: the state is the seed."""
 
 

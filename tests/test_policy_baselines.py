@@ -97,7 +97,7 @@ def test_local_recovers_what_it_learned():
     for trial in trials:
         live.propose(scene(number=trial.number), 1)
         live.feedback([trial])
-    recovered.recover([(scene(number=trial.number), [trial]) for trial in trials])
+    recovered.recover([scene(number=trial.number) for trial in trials], trials)
     assert all(live.propose(scene(number=i), 4) == recovered.propose(scene(number=i), 4) for i in range(10, 30))
 
 

@@ -61,17 +61,30 @@ def pay(number: int, edit: Edit) -> Result:
     return Result(number, edit, -5.0 if dice < 0.1 else 4 * dice - 3, ok=dice >= 0.1, kept=dice > 0.9)
 
 
-def search(policy: PpoPolicy, batches: tuple[int, ...]) -> list[tuple[Scene, list[Result]]]:
-    """Let the policy propose batches of these sizes, tell it what they earn, and return the history."""
-    history, number, left = [], 1, EDITS
+def search(policy: PpoPolicy, batches: tuple[int, ...]) -> list[Result]:
+    """Let the policy propose batches of these sizes, tell it what they earn, and return the trials."""
+    history, left = [], EDITS
     for n in batches:
-        scene = Scene(GRAPH, left, number, n_trials=20)
+        number = len(history) + 1
+        scene = Scene(GRAPH, left, number, n_trials=20, n_known=number - 1)
         trials = [pay(number + i, edit) for i, edit in enumerate(policy.propose(scene, n))]
         policy.feedback(trials)
-        history.append((scene, trials))
+        history += trials
         left = tuple(edit for edit in left if edit not in {trial.edit for trial in trials})
-        number += len(trials)
     return history
+
+
+def search_ahead(policy: PpoPolicy, n_trials: int, window: int) -> tuple[list[Scene], list[Result]]:
+    """Let the policy propose one trial at a time while the `window - 1` before it are under way; return what it saw and learned."""
+    scenes, proposed, known, left = [], [], [], EDITS
+    for number in range(1, n_trials + 1):
+        if number > window:
+            known.append(pay(len(known) + 1, proposed[len(known)]))
+            policy.feedback(known[-1:])
+        scenes.append(Scene(GRAPH, left, number, 20, n_known=len(known)))
+        proposed += policy.propose(scenes[-1], 1)
+        left = tuple(edit for edit in left if edit not in proposed)
+    return scenes, known
 
 
 def state_digest(policy: PpoPolicy, tmp_path: Path) -> str:
@@ -162,15 +175,24 @@ def test_feedback_without_a_proposal_is_refused():
 
 
 def test_a_recovered_policy_is_bit_for_bit_the_one_that_was_not_interrupted(tmp_path):
-    live, recovered = PpoPolicy(5), PpoPolicy(5)
-    history = search(live, (1, 2, 3, 1))
-    recovered.recover(history)
-    assert state_digest(recovered, tmp_path) == state_digest(live, tmp_path)
-    scene = Scene(GRAPH, EDITS, 8, 20)
-    assert recovered.propose(scene, 6) == live.propose(scene, 6)
-    other = PpoPolicy(6)
-    other.recover(history)
-    assert state_digest(other, tmp_path) != state_digest(live, tmp_path)
+    for window in (1, 3):
+        live, recovered, other = PpoPolicy(5), PpoPolicy(5), PpoPolicy(6)
+        scenes, trials = search_ahead(live, 7, window)
+        recovered.recover(scenes, trials)
+        assert state_digest(recovered, tmp_path) == state_digest(live, tmp_path)
+        for policy in (live, recovered):  # what was under way ends
+            policy.feedback([pay(len(trials) + 1, EDITS[0])])
+        scene = Scene(GRAPH, EDITS, 8, 20)
+        assert recovered.propose(scene, 6) == live.propose(scene, 6)
+        other.recover(scenes, trials)
+        assert state_digest(other, tmp_path) != state_digest(live, tmp_path)
+
+
+def test_what_was_under_way_is_recovered_as_it_was_seen(tmp_path):
+    live, late = PpoPolicy(5), PpoPolicy(5)
+    scenes, trials = search_ahead(live, 7, 3)
+    late.recover([replace(scene, n_known=min(scene.number - 1, len(trials))) for scene in scenes], trials)
+    assert state_digest(late, tmp_path) != state_digest(live, tmp_path)
 
 
 def test_another_process_makes_the_same_policy_of_the_same_trials(tmp_path):
