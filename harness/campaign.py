@@ -1,320 +1,295 @@
-"""The campaign loop: baseline, then batches of proposed edits, each trained, judged, rewarded and remembered.
+"""The campaign loop: baseline, then edits that are proposed, trained, judged, rewarded and remembered, several at the same time.
 
-The loop is a function of the target, the settings and what the runs measured. A resume therefore replays the ledger through the same loop:
-judged batches teach the policy (`recover`), the first unfinished batch is proposed again, must be what the ledger says, and goes on.
-Proposals of a batch share a parent and are judged in the order of their numbers, so n slots and one slot are one engine.
+Trials overlap and yet count one after the other: trial n is proposed when trial n - window has been fed back, whatever has ended by then,
+and verdicts and feedback come in the order of the numbers. So what a campaign does is a function of the target, the settings and what the
+runs measured; not of how many slots there are, how fast a run was, or where the process was killed. A resume walks the same course over
+the ledger: scenes and trials that are there recover the policy, and where the record ends the work goes on.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from itertools import groupby
-from queue import SimpleQueue
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from graph.archive import Archive
-from graph.build import build_graph
-from graph.complexity import Complexity, complexity
-from graph.features import canonical_digest
-from graph.snapshot import Snapshot
-from harness.ledger import Proposal
-from harness.lines import baseline_line, noise_line, printed, trial_line
-from harness.reward import reward_of
-from harness.sources import read_target
-from harness.values import Outcome, Status, TrialError
-from harness.verdict import Incumbent, Noise, incumbent_of, judge, noise_of, screen
-from mutator.edit import Edit, EditError
-from mutator.protect import protected_slots
+from harness.conclude import Conclusion
+from harness.executor import Executor
+from harness.guards import Guards, no_room, reason_to_stop
+from harness.lines import baseline_line, noise_line, printed, recheck_line, trial_line
+from harness.programs import Programs
+from harness.record import Final, Proposal, Recheck
+from harness.values import Outcome, Scoring, Status, TrialError
+from harness.verdict import Noise, judge, noise_of, wanted
 from mutator.shipped import default_grammar
 from policy.protocol import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from graph.code_graph import CodeGraph
-    from harness.ledger import Ledger, Record
+    from graph.snapshot import Snapshot
+    from harness.conclude import FinalRun
+    from harness.executor import Key
+    from harness.ledger import Ledger
     from harness.measure import Runner
     from harness.objects import ObjectStore
+    from harness.programs import Program
+    from harness.record import Record
     from harness.values import Trial
+    from harness.verdict import Wanted
+    from mutator.edit import Edit
     from policy.protocol import Policy
     from targets.manifest import Target
 
-
 INTERRUPTED = "interrupted; the same command goes on"
+RECHECK_EVERY = 20  # trials; two runs, so 10 % of a campaign at most where a trial is one run
+SMOKE_FROM_S = (
+    60.0  # of a baseline run: the first steps show what the run itself would show as early, all but a crash at its end
+)
+_UNSEEN, _RECHECKED = 10_000, 20_000  # from here on are seeds of runs that confirm, by the number of the trial
 
 
-@dataclass
-class Program:
-    """A program version that edits are made on, the baseline or a kept trial, and what was tried on it."""
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What may differ from one session of a campaign to the next without changing what it finds."""
 
-    snapshot: Snapshot
-    graph: CodeGraph
-    commit: str
-    standing: Incumbent
-    protected: frozenset[str]
-    edits: tuple[Edit, ...]
-    tried: set[Edit] = field(default_factory=set)
-
-    @property
-    def untried(self) -> tuple[Edit, ...]:
-        """The legal edits that no trial has made on this program."""
-        return tuple(edit for edit in self.edits if edit not in self.tried)
+    folder: Path
+    announce: Callable[[str], None]
+    n_slots: int = 1
+    guards: Guards = field(default_factory=Guards)
 
 
 class Campaign:
     """One search over one target. Everything that it knows follows from the ledger."""
 
-    def __init__(self, target: Target, ledger: Ledger, store: ObjectStore, *, announce: Callable[[str], None]) -> None:
-        self._target, self._ledger, self._store, self._announce = target, ledger, store, announce
+    def __init__(self, target: Target, ledger: Ledger, store: ObjectStore, session: Session) -> None:
+        self._target, self._ledger, self._store, self._session = target, ledger, store, session
+        self._announce = session.announce
         self._settings = ledger.record.settings
-        self._root = read_target(target)
-        self._seen = {canonical_digest(self._mutable(self._root))}
-        self._archive = Archive()
+        self._programs = Programs(target, store)
         self._noise = Noise(0.0, 0.0, 0)
-        self._programs: dict[str, Program] = {}  # that were the incumbent, by the digest of their sources
-        self._first: Complexity = complexity(self._mutable(self._root))
+        self._parents: dict[int, Program] = {}  # of the trials under way
+        self._submitted: set[Key] = set()
+        self._early: dict[Key, Outcome] = {}  # runs that ended before an earlier run of their trial
+        self._n_fed = 0  # trials that the policy knows
+        self._smokes = False
 
     def run(self, runner: Runner, policy: Policy) -> Record:
         """Go on until the campaign ends, and say why it did.
 
-        Raises: TrialError: the baseline fails, or the ledger belongs to other sources or another policy.
+        Raises: TrialError: the baseline fails, or the ledger belongs to other sources.
         """
-        self._pool = ThreadPoolExecutor(self._settings.slots)
+        self._runner, self._policy = runner, policy
+        self._executor = Executor(self._session.n_slots)
         try:
-            program = self._baseline(runner)
-            program = self._recover(program, policy)
-            reason = self._search(program, runner, policy)
+            self._program = self._baseline()
+            self._recover()
+            reason = self._search()
+            if self._program.trial is not None and not reason.startswith("paused"):
+                self._conclude()
         except KeyboardInterrupt:
             reason = INTERRUPTED
         finally:
-            self._pool.shutdown(wait=False, cancel_futures=True)  # what still runs ends with the runner
-        self._ledger.stop(reason)
+            self._executor.close()
+        if self._ledger.record.stop_reason != reason:
+            self._ledger.stop(reason)
         return self._ledger.record
 
     # --- baseline ----------------------------------------------------------------------------------------------------------------
 
-    def _baseline(self, runner: Runner) -> Program:
+    def _baseline(self) -> Program:
         """Measure the unedited target on its replicates; one that fails ends the campaign with what it printed."""
-        commit = self._store.commit(self._root.files, None, f"{self._target.name}: baseline")
         done = len(self._ledger.record.baseline)
         if not all(outcome.ok for outcome in self._ledger.record.baseline):
             raise TrialError(
                 "baseline: failed when this campaign began; repair the target and name another --out folder"
             )
-        seeds = range(self._settings.seed + done, self._settings.seed + self._settings.replicates)
-        for index, outcome in enumerate(self._pool.map(lambda seed: runner.run(self._root, seed), seeds), start=done):
-            self._ledger.add_baseline(index, _carried_out(outcome))
-            self._announce(baseline_line(index, self._settings, outcome))
-            if not outcome.ok:
-                said = f"baseline: {outcome.status} with seed {outcome.seed}: {outcome.detail}"
-                self._ledger.stop(said)
-                raise TrialError(f"{said}; repair the target first{printed(outcome)}")
-        self._noise = noise_of(self._ledger.record.baseline)
-        self._archive.add(self._mutable(self._root))
-        self._store.mark_best(commit)
+        for index in range(done, self._settings.replicates):
+            self._submit((0, index), self._programs.root, self._settings.seed + index, Scoring.GATE)
+        for index in range(done, self._settings.replicates):
+            while (0, index) not in self._early:
+                self._collect()
+            self._add_baseline(index, self._early.pop((0, index)))
+        baseline = self._ledger.record.baseline
+        self._noise = noise_of(baseline)
         self._announce(noise_line(self._settings, self._noise))
-        if self._ledger.record.trials:
-            self._announce(f"resuming after {len(self._ledger.record.trials)} of {self._settings.n_trials} trials")
-        return self._program(self._root, commit, incumbent_of(self._ledger.record.baseline))
+        self._smokes = min(outcome.wall_s for outcome in baseline) >= SMOKE_FROM_S
+        return self._programs.begin(baseline)
+
+    def _add_baseline(self, index: int, outcome: Outcome) -> None:
+        self._ledger.add_baseline(index, outcome)
+        self._announce(baseline_line(index, self._settings, outcome))
+        if not outcome.ok:
+            said = f"baseline: {outcome.status} with seed {outcome.seed}: {outcome.detail}"
+            self._ledger.stop(said)
+            raise TrialError(f"{said}; repair the target first{printed(outcome)}")
 
     # --- search ------------------------------------------------------------------------------------------------------------------
 
-    def _recover(self, program: Program, policy: Policy) -> Program:
-        """Replay the finished batches of the ledger into the policy; return the program that stands after them."""
-
-        def history() -> Iterator[tuple[Scene, Sequence[Trial]]]:
-            nonlocal program
-            for batch in self._batches():
-                trials = [trials_by_number[p.number] for p in batch if p.number in trials_by_number]
-                if len(trials) < len(batch) or self._is_short(batch):
-                    return
-                yield self._scene(program, batch[0].number), trials
-                for trial in trials:
-                    program = self._absorb(program, trial)
-
-        trials_by_number = {trial.number: trial for trial in self._ledger.record.trials}
-        policy.recover(history())
-        return program
-
-    def _search(self, program: Program, runner: Runner, policy: Policy) -> str:
-        number = self._next_number()
-        while number <= self._settings.n_trials:
-            trials = self._batch(program, number, runner, policy)
-            if not trials:
-                return f"exhausted: every legal edit of the incumbent was tried after {number - 1} trials"
-            for trial in trials:
-                program = self._absorb(program, trial)
-            policy.feedback(trials)
-            number = trials[-1].number + 1
-        return f"finished: {self._settings.n_trials} trials"
-
-    def _batch(self, program: Program, number: int, runner: Runner, policy: Policy) -> list[Trial]:
-        """Propose, run and judge one batch; what the ledger has of it already is taken from there."""
-        n_wanted = min(self._batch_end(number), self._settings.n_trials) - number + 1
-        edits = policy.propose(self._scene(program, number), n_wanted)
-        for offset, edit in enumerate(edits):
-            self._register(program, number + offset, edit)
-        numbers = range(number, number + len(edits))
-        self._run(program, [p for p in self._ledger.record.proposals if p.number in numbers], runner)
+    def _recover(self) -> None:
+        """Walk the course over what the ledger has, and bring policy and programs to where it ends."""
+        proposals = {proposal.number: proposal for proposal in self._ledger.record.proposals}
         judged = {trial.number: trial for trial in self._ledger.record.trials}
-        standing, trials = program.standing, []
-        for proposal in (p for p in self._ledger.record.proposals if p.number in numbers):
-            trial = judged.get(proposal.number) or self._judge(proposal, standing)
-            standing = incumbent_of(trial.outcomes) if trial.kept else standing
-            trials.append(trial)
-        return trials
+        scenes, number = [], 1
+        while True:
+            following = proposals.get(number)
+            if following is not None and following.known == self._n_fed:
+                scenes.append(self._scene(number))
+                self._programs.edit_again(self._program, following)
+                self._parents[number] = self._program
+                number += 1
+            elif trial := judged.get(self._n_fed + 1):
+                self._absorb(trial)
+            else:
+                break
+        self._policy.recover(scenes, self._ledger.record.trials)
+        if judged:
+            self._announce(f"resuming after {len(judged)} of {self._settings.n_trials} trials")
+        for pending in self._parents:
+            self._start(pending)
 
-    def _register(self, program: Program, number: int, edit: Edit) -> None:
-        """Write the edited program to the store, then the proposal to the ledger; a proposal that is there must be the same.
+    def _search(self) -> str:
+        n_before, began_s = self._n_fed, time.monotonic()
+        reason, number = "", self._n_fed + len(self._parents) + 1
+        while True:
+            self._recheck()
+            n_left = self._settings.n_trials - number + 1
+            reason = reason or self._reason_to_stop(n_before, n_left, time.monotonic() - began_s)
+            may_propose = not reason and n_left and len(self._parents) < self._settings.window
+            if may_propose and self._program.untried:
+                (edit,) = self._policy.propose(self._scene(number), 1)
+                self._register(number, edit)
+                self._start(number)
+                number += 1
+            elif self._parents:
+                self._feed(self._n_fed + 1)
+            elif not n_left:
+                return f"finished: {self._settings.n_trials} trials"
+            else:
+                return reason or f"exhausted: every legal edit of the incumbent was tried after {number - 1} trials"
 
-        Raises: TrialError: the ledger has another edit under this number.
-        """
-        known = next((p for p in self._ledger.record.proposals if p.number == number), None)
-        if known is not None:
-            if known.edit != edit:
-                raise TrialError(
-                    f"trial {number}: the ledger has {known.edit.uri}, the policy proposes {edit.uri}; resume with the codegraft that began"
-                )
-            return
-        snapshot, fault = self._edited(program, edit)
+    def _reason_to_stop(self, n_before: int, n_left: int, elapsed_s: float) -> str:
+        trials = self._ledger.record.trials
+        said = no_room(self._session.folder)
+        return said or reason_to_stop(
+            self._session.guards, trials, n_before=n_before, n_left=n_left, elapsed_s=elapsed_s
+        )
+
+    def _register(self, number: int, edit: Edit) -> None:
+        """Write the edited program to the store, then the proposal to the ledger."""
+        program = self._program
+        snapshot, fault = self._programs.edit(program, edit)
         commit = self._store.commit(snapshot.files, program.commit, edit.uri, time_s=number)
         self._store.mark_trial(number, commit)
-        self._ledger.add_proposal(Proposal(number, edit, program.snapshot.digest, snapshot.digest, commit))
+        known, digests = self._n_fed, (program.snapshot.digest, snapshot.digest)
+        self._ledger.add_proposal(Proposal(number, edit, *digests, commit, known))
+        self._parents[number] = program
         if fault is not None:
             self._ledger.add_run(number, 0, fault)
 
-    def _edited(self, program: Program, edit: Edit) -> tuple[Snapshot, Outcome | None]:
-        """Return the edited snapshot; with a fault that decides the trial before anything runs."""
-        try:
-            snapshot = default_grammar().apply(program.graph, edit, protected=program.protected)
-        except EditError as error:
-            return program.snapshot, Outcome(Status.FAILED, detail=f"refused: {error}")
-        digest = canonical_digest(self._mutable(snapshot))
-        if digest in self._seen:
-            return snapshot, Outcome(
-                Status.DUPLICATE, detail="the same program up to names and layout was tried before"
-            )
-        return snapshot, None
-
-    def _run(self, program: Program, proposals: Sequence[Proposal], runner: Runner) -> None:
-        """Run what is missing of a batch, all proposals at the same time, and write each outcome down as it comes."""
-        outcomes: SimpleQueue[tuple[int, int, Outcome] | BaseException | None] = SimpleQueue()
-
-        def run_one(proposal: Proposal) -> None:
-            try:
-                self._run_seeds(program, proposal, runner, outcomes)
-                outcomes.put(None)
-            except BaseException as error:  # noqa: BLE001 -- carried to the campaign's own thread, which raises it
-                outcomes.put(error)
-
-        judged = {trial.number for trial in self._ledger.record.trials}
-        futures = [self._pool.submit(run_one, proposal) for proposal in proposals if proposal.number not in judged]
-        n_left = len(futures)
-        while n_left:
-            found = outcomes.get()
-            if isinstance(found, BaseException):
-                raise found
-            if found is None:
-                n_left -= 1
-            else:
-                self._ledger.add_run(*found)
-
-    def _run_seeds(
-        self,
-        program: Program,
-        proposal: Proposal,
-        runner: Runner,
-        outcomes: SimpleQueue[tuple[int, int, Outcome] | BaseException | None],
-    ) -> None:
-        """Run the first of the incumbent's seeds, and the others if that looks better."""
-        done = list(proposal.outcomes)
-        snapshot = Snapshot(self._store.files(proposal.commit), self._root.frozen)
-        for index, (seed, _) in enumerate(program.standing.metrics):
-            if index == len(done):
-                done.append(
-                    _carried_out(_screened(runner, snapshot, seed) if not index else runner.run(snapshot, seed))
-                )
-                outcomes.put((proposal.number, index, done[-1]))
-            if not done[-1].ok or (
-                index == 0 and not screen(done[0], program.standing, self._noise, sign=self._target.sign)
-            ):
-                return
-
-    def _judge(self, proposal: Proposal, standing: Incumbent) -> Trial:
-        verdict = judge(proposal.outcomes, standing, self._noise, sign=self._target.sign)
-        files = {
-            path: data for path, data in self._store.files(proposal.commit).items() if path not in self._root.frozen
-        }
-        reward = reward_of(verdict, novelty=self._archive.novelty(files), complexity=complexity(files) - self._first)
-        trial = self._ledger.add_verdict(proposal.number, verdict, reward)
+    def _feed(self, number: int) -> None:
+        """Wait for a trial's runs, judge it, and let programs and policy know."""
+        while self._missing(number):
+            self._collect()
+        proposal = self._proposal(number)
+        verdict = judge(proposal.outcomes, self._program.standing, self._noise, sign=self._target.sign)
+        status = next((outcome.status for outcome in proposal.outcomes if not outcome.ok), Status.OK)
+        trial = self._ledger.add_verdict(number, verdict, self._programs.reward(proposal, verdict, status))
         self._announce(trial_line(trial, self._settings, self._noise))
-        return trial
+        self._absorb(trial)
+        self._policy.feedback([trial])
+
+    def _absorb(self, trial: Trial) -> None:
+        self._parents.pop(trial.number)
+        self._program = self._programs.absorb(self._program, trial)
+        self._n_fed = trial.number
+
+    # --- runs --------------------------------------------------------------------------------------------------------------------
+
+    def _start(self, number: int) -> None:
+        """Submit the runs that a trial's verdict needs as far as that is known, but for those that are under way."""
+        snapshot = self._programs.read(self._proposal(number).commit)
+        for index, run in self._missing(number):
+            self._submit((number, index), snapshot, run.seed, run.scoring)
+
+    def _submit(self, key: Key, snapshot: Snapshot, seed: int, scoring: Scoring) -> None:
+        if key in self._submitted:
+            return
+        self._submitted.add(key)
+
+        def run() -> Outcome:
+            if self._smokes and key[0] and key[1] == 0:
+                smoke = self._runner.smoke(snapshot, seed).outcome
+                if not smoke.ok and smoke.status is not Status.INFRA_ERROR:
+                    return smoke
+            return self._runner.run(snapshot, seed, scoring=scoring)
+
+        self._executor.submit(key, run)
+
+    def _collect(self) -> None:
+        """Take the next run that ends, write down what can be written in order, and start what follows from it."""
+        key, outcome = self._executor.collect()
+        self._early[key] = _carried_out(outcome)
+        number = key[0]
+        if number not in self._parents:
+            return
+        while (following := (number, len(self._proposal(number).outcomes))) in self._early:
+            self._ledger.add_run(*following, self._early.pop(following))
+        self._start(number)
+
+    def _missing(self, number: int) -> list[tuple[int, Wanted]]:
+        outcomes = self._proposal(number).outcomes
+        standing = self._parents[number].standing
+        runs = wanted(
+            outcomes, standing, self._noise, sign=self._target.sign, unseen=self._settings.seed + _UNSEEN + number
+        )
+        return list(enumerate(runs))[len(outcomes) :]
+
+    def _recheck(self) -> None:
+        """Now and then, run the incumbent and the baseline once more, on a seed that selected neither."""
+        incumbent, done = self._program.trial, {each.incumbent.seed for each in self._ledger.record.rechecks}
+        seed = self._settings.seed + _RECHECKED + self._n_fed
+        if incumbent is None or self._n_fed % RECHECK_EVERY or seed in done:
+            return
+        keys = [(-1, self._n_fed), (-2, self._n_fed)]
+        for key, snapshot in zip(keys, (self._program.snapshot, self._programs.root), strict=True):
+            self._submit(key, snapshot, seed, Scoring.SEARCH)
+        while not all(key in self._early for key in keys):
+            self._collect()
+        recheck = Recheck(incumbent.number, *(self._early.pop(key) for key in keys))
+        self._ledger.add_recheck(recheck)
+        self._announce(recheck_line(recheck, self._settings, self._noise))
+
+    def _conclude(self) -> None:
+        """Evaluate the incumbent and its edits on fresh seeds and on the final test."""
+        conclusion = Conclusion(self._target, self._ledger.record, self._programs.root)
+        self._run_finals(conclusion.first_stage(self._ledger.record))
+        self._run_finals(conclusion.second_stage(self._ledger.record, has_test=self._runner.has_test))
+        if shrunk := conclusion.shrunk(self._ledger.record):
+            self._store.mark_shrunk(self._store.commit(shrunk.files, None, f"{self._target.name}: shrunk"))
+
+    def _run_finals(self, runs: Sequence[FinalRun]) -> None:
+        if runs:
+            self._announce(
+                f"evaluating  {', '.join(dict.fromkeys(run.role for run in runs))} on fresh seeds, {len(runs)} runs"
+            )
+        keys = [(self._settings.n_trials + 1, len(self._ledger.record.finals) + i) for i in range(len(runs))]
+        for key, run in zip(keys, runs, strict=True):
+            self._submit(key, run.snapshot, run.seed, run.scoring)
+        number = self._ledger.record.kept[-1].number
+        for key, run in zip(keys, runs, strict=True):
+            while key not in self._early:
+                self._collect()
+            self._ledger.add_final(Final(number, run.role, run.scoring, self._early.pop(key)))
 
     # --- state -------------------------------------------------------------------------------------------------------------------
 
-    def _absorb(self, program: Program, trial: Trial) -> Program:
-        """Remember a judged trial; a kept one is the next program."""
-        if trial.parent == program.snapshot.digest:  # not after a keep in the same batch
-            program.tried.add(trial.edit)
-        files = self._store.files(trial.commit)
-        snapshot = Snapshot(files, self._root.frozen)
-        self._seen.add(canonical_digest(self._mutable(snapshot)))
-        if trial.ok:
-            self._archive.add(self._mutable(snapshot))
-        if not trial.kept:
-            return program
-        self._store.mark_best(trial.commit)
-        parent = self._programs[trial.parent]  # another than the program after a keep in the same batch
-        edited = default_grammar().apply(parent.graph, trial.edit, protected=parent.protected)
-        snapshot = replace(snapshot, promises=edited.promises)
-        return self._program(snapshot, trial.commit, incumbent_of(trial.outcomes), previous=program.graph)
+    def _proposal(self, number: int) -> Proposal:
+        return next(p for p in reversed(self._ledger.record.proposals) if p.number == number)
 
-    def _program(
-        self, snapshot: Snapshot, commit: str, standing: Incumbent, *, previous: CodeGraph | None = None
-    ) -> Program:
-        graph = build_graph(snapshot, previous=previous)
-        protected = protected_slots(graph, self._target.protected)
-        edits = tuple(default_grammar().edits(graph, protected=protected))
-        program = Program(snapshot, graph, commit, standing, protected, edits)
-        self._programs[snapshot.digest] = program
-        return program
-
-    def _scene(self, program: Program, number: int) -> Scene:
-        return Scene(program.graph, program.untried, number, self._settings.n_trials, default_grammar().priors)
-
-    def _mutable(self, snapshot: Snapshot) -> dict[str, bytes]:
-        return {path: data for path, data in snapshot.files.items() if path not in snapshot.frozen}
-
-    def _batches(self) -> Iterator[list[Proposal]]:
-        """Group the ledger's proposals as they were made: blocks of `slots` numbers on one parent."""
-        for _, batch in groupby(self._ledger.record.proposals, lambda p: (self._batch_end(p.number), p.parent)):
-            yield list(batch)
-
-    def _batch_end(self, number: int) -> int:
-        slots = self._settings.slots
-        return -(-number // slots) * slots
-
-    def _is_short(self, batch: Sequence[Proposal]) -> bool:
-        """Whether a batch was cut off while it was being proposed: it is the last and could be longer."""
-        last = batch[-1].number
-        return last == self._ledger.record.proposals[-1].number and last < min(
-            self._batch_end(last), self._settings.n_trials
-        )
-
-    def _next_number(self) -> int:
-        """Return the first number of the first batch that is not finished."""
-        judged = {trial.number for trial in self._ledger.record.trials}
-        for batch in self._batches():
-            if self._is_short(batch) or any(p.number not in judged for p in batch):
-                return batch[0].number
-        return len(self._ledger.record.proposals) + 1
-
-
-def _screened(runner: Runner, snapshot: Snapshot, seed: int) -> Outcome:
-    """Spend the budget only on a program whose first steps run."""
-    smoke = runner.smoke(snapshot, seed).outcome
-    return runner.run(snapshot, seed) if smoke.ok or smoke.status is Status.INFRA_ERROR else smoke
+    def _scene(self, number: int) -> Scene:
+        program, priors = self._program, default_grammar().priors
+        return Scene(program.graph, program.untried, number, self._settings.n_trials, self._n_fed, priors)
 
 
 def _carried_out(outcome: Outcome) -> Outcome:

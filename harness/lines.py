@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.ledger import Settings
+    from harness.record import Recheck, Settings
     from harness.values import Outcome, Trial
     from harness.verdict import Noise
 
@@ -44,6 +44,16 @@ def trial_line(trial: Trial, settings: Settings, noise: Noise) -> str:
     z = f", z {trial.verdict.z:.1f}" if len(trial.outcomes) > 1 else ""
     measured = f"{settings.metric} {trial.metric:.5g} ({change + 0.0:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd{z})"
     return f"{head}  {measured}  {_address(trial)}"
+
+
+def recheck_line(recheck: Recheck, settings: Settings, noise: Noise) -> str:
+    """Say what one more look at the incumbent showed."""
+    head = f"recheck of trial {recheck.trial}, seed {recheck.incumbent.seed}"
+    if not (recheck.incumbent.ok and recheck.baseline.ok):
+        return f"{head}  incumbent {recheck.incumbent.status}, baseline {recheck.baseline.status}"
+    change = recheck.incumbent.metric - recheck.baseline.metric
+    gain = change if settings.direction == "maximize" else -change
+    return f"{head}  {settings.metric} {recheck.incumbent.metric:.5g} ({change:+.2g} against the baseline, {gain / noise.sd:.1f} sd)"
 
 
 def _address(trial: Trial) -> str:

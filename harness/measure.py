@@ -108,6 +108,11 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         self._context.close()
 
+    @property
+    def has_test(self) -> bool:
+        """Whether the target has a final test."""
+        return self._data.final is not None
+
     def run(
         self, snapshot: Snapshot, seed: int, *, scoring: Scoring = Scoring.SEARCH, rule: StoppingRule | None = None
     ) -> Outcome:
@@ -116,7 +121,7 @@ class Runner:
         rule: says at every mark of the budget whether the training goes on.
         Raises: TrialError: the final test is asked for, and the target has none.
         """
-        if scoring is Scoring.FINAL and self._data.final is None:
+        if scoring is Scoring.FINAL and not self.has_test:
             raise TrialError(
                 f"{self._target.folder}: has no final test; let prepare write a folder final, like heldout"
             )

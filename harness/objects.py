@@ -77,6 +77,15 @@ class ObjectStore:
         """Point refs/heads/best, which git tools open first, at a commit."""
         self._mark("refs/heads/best", commit)
 
+    def mark_shrunk(self, commit: str) -> None:
+        """Point refs/heads/shrunk at the incumbent without the edits that it does not need."""
+        self._mark("refs/heads/shrunk", commit)
+
+    def shrunk(self) -> str | None:
+        """Return the commit of the shrunk program; None where there is none."""
+        path = self._git / "refs/heads/shrunk"
+        return path.read_text().strip() if path.is_file() else None
+
     def files(self, commit: str) -> dict[str, bytes]:
         """Read a program version: path -> bytes, sorted by path.
 

@@ -13,8 +13,9 @@ import targets
 from graph.build import build_graph
 from graph.code_graph import CodeGraph
 from graph.snapshot import Snapshot, python_files, read_snapshot
-from harness.ledger import LEDGER_FILE, Record, read_record
+from harness.ledger import LEDGER_FILE, read_record
 from harness.objects import ObjectStore
+from harness.record import Record
 from mutator.code import Code
 from targets.manifest import MANIFEST, Target, TargetError, load_target
 
@@ -66,7 +67,9 @@ def open_sources(name: str) -> Sources:
 
 
 def open_program(name: str) -> Sources:
-    """Read the sources of a target, a folder, a Python file, or of a campaign's trial: CAMPAIGN@N, @0 the unedited program, @best.
+    """Read the sources of a target, a folder, a Python file, or of a campaign's trial.
+
+    CAMPAIGN@N, @0 the unedited program, @best, @shrunk: the best without the edits that it does not need.
 
     Raises: TargetError: there is no such trial, or the manifest is wrong. GraphError: there is nothing to read.
     TrialError: the campaign is damaged.
@@ -80,7 +83,7 @@ def open_program(name: str) -> Sources:
 
 
 def read_earlier(name: str) -> tuple[Snapshot, ...]:
-    """Read what was known when a campaign judged a trial, CAMPAIGN@N: the unedited program and what earlier batches measured.
+    """Read what was known when a campaign judged a trial, CAMPAIGN@N: the unedited program and what earlier trials made.
 
     Raises: TargetError: there is no such campaign or trial. TrialError: the campaign is damaged.
     """
@@ -91,8 +94,7 @@ def read_earlier(name: str) -> tuple[Snapshot, ...]:
     record, store = read_record(Path(path)), ObjectStore(Path(path))
     best = record.incumbent.number if record.incumbent is not None else 0
     number = best if trial == "best" else int(trial)
-    batch = (number - 1) // record.settings.slots
-    ran = [t.commit for t in record.trials if t.ok and (t.number - 1) // record.settings.slots < batch]
+    ran = [trial.commit for trial in record.trials if trial.ok and trial.number < number]
     commits = [_commits(record, store)["0"], *ran] if number else []
     return tuple(Snapshot(store.files(commit), frozen) for commit in commits)
 
@@ -104,6 +106,7 @@ def _commits(record: Record, store: ObjectStore) -> dict[str, str]:
         commits["0"] = next(iter(commits.values()))
         while (parent := store.parent(commits["0"])) is not None:
             commits["0"] = parent
+        commits |= {"shrunk": shrunk} if (shrunk := store.shrunk()) else {}
         commits["best"] = commits[str(record.incumbent.number)] if record.incumbent is not None else commits["0"]
     return commits
 
@@ -112,7 +115,7 @@ def _open_trial(folder: Path, trial: str) -> Sources:
     record, store = read_record(folder), ObjectStore(folder)
     commits = _commits(record, store)
     if trial not in commits:
-        last = f"0 to {record.proposals[-1].number}, or best" if commits else "none yet"
+        last = f"0 to {record.proposals[-1].number}, best, or shrunk where there is one" if commits else "none yet"
         raise TargetError(f"{folder}@{trial}: is no trial of the campaign; it has {last}")
     target = load_target(Path(record.settings.target)) if (Path(record.settings.target) / MANIFEST).is_file() else None
     frozen = frozenset(target.frozen) if target is not None else frozenset[str]()

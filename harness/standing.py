@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from harness.conclude import BASELINE, contributions, effect, recommended
 from harness.report.facts import Best, count_failures, find_best, measure_noise
-from harness.values import Decision
+from harness.values import Decision, Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from harness.ledger import Record
+    from harness.conclude import Effect
+    from harness.record import Record
 
 
 def standing_json(record: Record) -> dict[str, object]:
@@ -40,8 +43,21 @@ def standing_json(record: Record) -> dict[str, object]:
         "kept": [trial.edit.uri for trial in record.kept],
         "verdicts": _count_verdicts(record),
         "failures": dict(count_failures(record.trials)),
+        "final": _final_json(record),
         "stop_reason": record.stop_reason,
     }
+
+
+def _final_json(record: Record) -> dict[str, object] | None:
+    """Return what the last evaluation showed; gains are positive when better."""
+    sign = _sign(record)
+    role = recommended(record, sign=sign)
+    fresh = effect(record, role, BASELINE, sign=sign)
+    if fresh is None:
+        return None
+    test = effect(record, role, BASELINE, sign=sign, scoring=Scoring.FINAL)
+    adds = {edit: asdict(each) for edit, each in contributions(record, sign=sign).items()}
+    return {"script": role, "fresh": asdict(fresh), "test": asdict(test) if test else None, "edits": adds}
 
 
 def standing_lines(record: Record) -> Iterator[str]:
@@ -55,7 +71,27 @@ def standing_lines(record: Record) -> Iterator[str]:
     if failures := count_failures(record.trials):
         yield f"failures  {_listed(failures)}"
     yield f"best      {_best_line(record)}"
+    yield from _final_lines(record)
     yield f"stopped   {record.stop_reason or 'no: it runs, or it was cut off; `codegraft search` with the same options goes on'}"
+
+
+def _final_lines(record: Record) -> Iterator[str]:
+    """Say what the last evaluation showed: on the final test, and edit by edit."""
+    sign, metric = _sign(record), record.settings.metric
+    role = recommended(record, sign=sign)
+    whole = effect(record, role, BASELINE, sign=sign)
+    test = effect(record, role, BASELINE, sign=sign, scoring=Scoring.FINAL)
+    for name, each in (("fresh", whole), ("test", test)):
+        if each is not None:
+            yield f"{name:<9} {metric} {each.better:.5g} against {each.worse:.5g}, {_interval(each, sign)}; {role} script"
+    for edit, each in contributions(record, sign=sign).items():
+        yield f"adds      {_interval(each, sign)}  {edit}"
+
+
+def _interval(found: Effect, sign: float) -> str:
+    """Print an effect in the metric's own direction, with its interval."""
+    low, high = sorted((sign * found.low, sign * found.high))
+    return f"{sign * found.mean:+.3g} [{low:+.2g}, {high:+.2g}] (90 %, {found.n} seeds)"
 
 
 def _best_line(record: Record) -> str:

@@ -9,6 +9,10 @@ for being lucky, the fresh ones were not.
 The test is the paired t test: z divides the mean gain by the standard error of the gains themselves, which are fewer but quieter than what
 replicates of the baseline say; a floor of a quarter of their noise keeps three gains that agree by chance from proving anything.
 
+What decides a keep is scored more closely (`wanted`): the other seeds on a second shard of the held-out data as well, with full probes.
+The gain must be there on that shard too. One that is too good to be true (beyond TOO_GOOD_SD) must show again, by half at least, on a
+seed that nothing was ever run with.
+
 Simulated with 3 seeds: a campaign of 100 worthless edits keeps 0.6 of them (0.4 where 0.8 of the noise belongs to the seed); an edit worth
 3 sd is kept 75 % of the time, one worth 1.5 sd 33 %, and 78 % where 0.8 of the noise belongs to the seed (by the baseline's noise alone:
 33 %). The metric's direction is in `sign` and nowhere else: a gain is positive when better.
@@ -21,7 +25,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from harness.values import Decision, TrialError, Verdict
+from harness.values import Decision, Scoring, TrialError, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 SD_FLOOR = 1e-4  # of |mean|: replicates that agree by chance, or to the last digit, prove no precision below this
 SCREEN_Z = 0.5  # below it no confirmation: saves 2 of 3 of those of worthless edits
 
+TOO_GOOD_SD = 8.0  # sd of the baseline; real steps of that size exist, and cost one more run
+TOO_GOOD_SHARE = 0.5  # of such a gain, which a fresh seed has to show
 PAIRED_SD_FLOOR = 0.25  # of the sd that the difference of two unpaired runs has
 
 _SD_LEAST = 1e-9  # in the metric's unit, where the mean is 0 as well
@@ -60,7 +66,7 @@ class Noise:
     @property
     def margin(self) -> float:
         """The z that a keep needs; above 30 degrees of freedom the value for 30, which is 3 % too strict at most."""
-        return _T95[min(self.n - 1, len(_T95)) - 1]
+        return student_t(self.n - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,12 @@ class Incumbent:
     """What a trial has to beat: a metric per seed."""
 
     metrics: tuple[tuple[int, float], ...]
+    seconds: tuple[tuple[int, float], ...] = ()  # the same on the second shard, for the seeds where that is known
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that it was measured on, the one that selects first."""
+        return tuple(seed for seed, _ in self.metrics)
 
     @property
     def mean(self) -> float:
@@ -83,6 +95,11 @@ class Incumbent:
         if found is None:
             raise TrialError(f"incumbent: was not measured on seed {seed}; compare on one of its own seeds")
         return found
+
+
+def student_t(freedom: int) -> float:
+    """Return the one-sided 95 % quantile; above 30 degrees of freedom that of 30."""
+    return _T95[min(freedom, len(_T95)) - 1]
 
 
 def noise_of(baseline: Sequence[Outcome]) -> Noise:
@@ -107,7 +124,8 @@ def incumbent_of(outcomes: Sequence[Outcome]) -> Incumbent:
     for index, outcome in enumerate(outcomes):
         if not outcome.ok:
             raise TrialError(f"incumbent: run {index} has no metric ({_say(outcome)}); repair the target first")
-    return Incumbent(tuple((outcome.seed, outcome.metric) for outcome in outcomes))
+    seconds = tuple((outcome.seed, outcome.second) for outcome in outcomes if not math.isnan(outcome.second))
+    return Incumbent(tuple((outcome.seed, outcome.metric) for outcome in outcomes), seconds)
 
 
 def screen(outcome: Outcome, incumbent: Incumbent, noise: Noise, *, sign: float) -> bool:
@@ -118,22 +136,66 @@ def screen(outcome: Outcome, incumbent: Incumbent, noise: Noise, *, sign: float)
     return outcome.ok and _z([sign * (outcome.metric - incumbent.on(outcome.seed))], noise) >= SCREEN_Z
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A run that a verdict needs."""
+
+    seed: int
+    scoring: Scoring
+
+
+def wanted(
+    outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, sign: float, unseen: int
+) -> tuple[Wanted, ...]:
+    """List the runs that a verdict needs, those that are there first: it is complete when there are no others.
+
+    Units: unseen is a seed that no run has; sign as in `screen`.
+    """
+    first, *others = incumbent.seeds
+    runs = [Wanted(first, Scoring.SEARCH)]
+    if outcomes and screen(outcomes[0], incumbent, noise, sign=sign):
+        runs += [Wanted(seed, Scoring.GATE) for seed in others]
+    if len(outcomes) >= len(incumbent.metrics):
+        verdict = judge(outcomes[: len(incumbent.metrics)], incumbent, noise, sign=sign)
+        if verdict.decision is Decision.KEEP and verdict.gain > TOO_GOOD_SD * noise.sd:
+            runs.append(Wanted(unseen, Scoring.GATE))
+    return tuple(runs)
+
+
 def judge(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, sign: float) -> Verdict:
     """Decide on a trial from its runs: the first seed, then the fresh ones, of which a keep needs at least one.
+
+    A run on a seed that the incumbent was not measured on comes last and confirms what is too good to be true.
 
     Units: the gain in the metric's unit; sign as in `screen`.
     """
     failed = next((outcome for outcome in outcomes if not outcome.ok), None)
     if failed is not None:
         return Verdict(Decision.DISCARD, math.nan, math.nan, math.nan, _say(failed))
-    gains = [sign * (outcome.metric - incumbent.on(outcome.seed)) for outcome in outcomes]
+    paired = outcomes[: len(incumbent.metrics)]
+    gains = [sign * (outcome.metric - incumbent.on(outcome.seed)) for outcome in paired]
     gain = fmean(gains)
     z = _z(gains, noise)
     decision, reason = _decide(gain, z, gains[1:], noise.margin)
+    if decision is Decision.KEEP and (doubt := _doubt(outcomes, incumbent, gain, sign)):
+        decision, reason = Decision.NOT_PROVEN, doubt
     metric = incumbent.mean + sign * gain
     return Verdict(
         decision, metric, gain, z, f"{reason} (z {z:.2f}, seeds {len(gains)}; a keep needs {noise.margin:.2f})"
     )
+
+
+def _doubt(outcomes: Sequence[Outcome], incumbent: Incumbent, gain: float, sign: float) -> str:
+    """Say what speaks against a gain that the held-out data prove; empty when nothing does."""
+    seconds = dict(incumbent.seconds)
+    shown = [sign * (o.second - seconds[o.seed]) for o in outcomes if o.seed in seconds and not math.isnan(o.second)]
+    if shown and fmean(shown) <= 0.0:
+        return "better on the held-out data, not on their second shard"
+    for outcome in outcomes[len(incumbent.metrics) :]:
+        again = sign * (outcome.metric - incumbent.mean)
+        if again < TOO_GOOD_SHARE * gain:
+            return f"too good to be true: {gain:.3g} on the incumbent's seeds, {again:.3g} on seed {outcome.seed}"
+    return ""
 
 
 def _decide(gain: float, z: float, fresh: Sequence[float], margin: float) -> tuple[Decision, str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.ledger import Ledger, Settings, read_record
+from harness.ledger import Ledger, read_record
 from harness.objects import ObjectStore
+from harness.record import Settings
 from harness.values import Decision
 
 CODEGRAFT = str(Path(sys.executable).with_name("codegraft"))
@@ -151,11 +152,27 @@ def test_a_campaign_leaves_a_checkpoint_that_the_next_one_starts_from(finished, 
     assert "noise" in done.stderr
 
 
-def test_slots_do_not_change_what_is_measured(tmp_path):
+def test_a_seed_gives_the_same_campaign_on_any_number_of_slots(finished, tmp_path):
     for slots in (1, 3):
-        assert search(tmp_path / f"slots{slots}", "--slots", slots, trials=3).returncode == 0
-    one, three = (read_record(tmp_path / f"slots{slots}") for slots in (1, 3))
-    assert [o.metric for o in one.baseline] == [o.metric for o in three.baseline]
+        out = tmp_path / f"slots{slots}"
+        done = codegraft(
+            "search",
+            "toy",
+            "--policy",
+            "ppo",
+            "--trials",
+            8,
+            "--seed",
+            3,
+            "--slots",
+            slots,
+            "--window",
+            3,
+            "--out",
+            out,
+        )
+        assert done.returncode == 0, done.stderr
+        assert facts(out) == facts(finished[0])
 
 
 def toy_with(tmp_path, name, old, new):
@@ -256,7 +273,7 @@ def test_a_run_prints_the_metric_and_an_edited_one_another(tmp_path):
 
 
 def test_a_second_search_on_a_running_campaign_is_refused(tmp_path):
-    settings = Settings(str(TOY), "digest", "toy", "val_loss", "minimize", "random", 3, 6, 2, 3)
+    settings = Settings(str(TOY), "digest", "toy", "val_loss", "minimize", "random", 3, 6, 3, 3)
     with Ledger.create(tmp_path / "c", settings):
         done = search(tmp_path / "c")
     assert done.returncode == 1

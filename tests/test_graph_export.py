@@ -15,8 +15,9 @@ from graph.export import MERMAID_EDGES, Format, call_graph, read_json, write
 from graph.model import Confidence
 from graph.snapshot import GraphError, Snapshot
 from graph.views import to_networkx
-from harness.ledger import Ledger, Proposal, Settings
+from harness.ledger import Ledger
 from harness.objects import ObjectStore
+from harness.record import Proposal, Settings
 from harness.sources import open_program, open_sources
 from mutator.edit import parse_edit
 from targets.manifest import TargetError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.ledger import Proposal, Record, Settings
+from harness.record import Proposal, Record, Settings
 from harness.report.chart import BOTTOM, LEFT, RIGHT, TOP, draw_chart, strip_marks, strip_reach
 from harness.report.diff import LINES_SHOWN, diff_files
 from harness.report.facts import Fate, all_runs, count_failures, count_fates, find_best, kind_facts
@@ -67,7 +67,7 @@ def test_every_trial_has_one_fate_and_a_failed_run_is_no_discard() -> None:
 
 
 def test_runs_of_unjudged_trials_count_as_runs() -> None:
-    pending = Proposal(7, Edit("scale-literal", "config:Config/lr"), "root", "", "", (Outcome(Status.OK, 1.0),))
+    pending = Proposal(7, Edit("scale-literal", "config:Config/lr"), "root", "", "", 0, (Outcome(Status.OK, 1.0),))
     assert len(all_runs(Record(SETTINGS, BASELINE, proposals=(pending,)))) == 4
 
 

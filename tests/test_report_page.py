@@ -19,8 +19,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from graph.snapshot import Snapshot
-from harness.ledger import Ledger, Proposal, Settings, read_record
+from harness.ledger import Ledger, read_record
 from harness.objects import ObjectStore
+from harness.record import Proposal, Settings
 from harness.report import write_report
 from harness.values import Outcome, Reward, Status, TrialError
 from harness.verdict import incumbent_of, judge, noise_of, screen

@@ -11,9 +11,20 @@ from hypothesis import strategies as st
 from graph.archive import Archive
 from graph.complexity import Complexity, complexity
 from graph.snapshot import GraphError
-from harness.reward import COMPLEXITY, EQUIVALENT, FAILURE, NOVELTY, reward_of
-from harness.values import Decision, Outcome, Status, TrialError, Verdict
-from harness.verdict import PAIRED_SD_FLOOR, SCREEN_Z, SD_FLOOR, Incumbent, Noise, incumbent_of, judge, noise_of, screen
+from harness.reward import COMPLEXITY, EQUIVALENT, FAILURE, NOVELTY, STOPPED, reward_of
+from harness.values import Decision, Outcome, Scoring, Status, TrialError, Verdict
+from harness.verdict import (
+    PAIRED_SD_FLOOR,
+    SCREEN_Z,
+    SD_FLOOR,
+    Incumbent,
+    Noise,
+    incumbent_of,
+    judge,
+    noise_of,
+    screen,
+    wanted,
+)
 
 MINIMIZE, MAXIMIZE = -1.0, 1.0
 NOISE = Noise(mean=2.0, sd=0.1, n=3)
@@ -129,6 +140,50 @@ def test_a_run_that_is_not_ok_is_discarded_without_a_gain(status):
     assert math.isnan(verdict.gain)
     assert math.isnan(verdict.z)
     assert verdict.reason == f"{status}: what happened"
+
+
+def gate(metric: float, second: float = math.nan, seed: int = 99) -> Outcome:
+    return Outcome(Status.OK, metric, seed=seed, second=second)
+
+
+def test_a_verdict_asks_for_more_runs_only_where_they_decide():
+    def ask(*outcomes: Outcome) -> list[tuple[int, Scoring]]:
+        runs = wanted(outcomes, BASE, NOISE, sign=MINIMIZE, unseen=99)
+        return [(run.seed, run.scoring) for run in runs]
+
+    first, others = [(0, Scoring.SEARCH)], [(1, Scoring.GATE), (2, Scoring.GATE)]
+    assert ask() == first
+    assert ask(*ok(2.1)) == first
+    assert ask(Outcome(Status.FAILED)) == first
+    assert ask(*ok(1.7)) == ask(*ok(1.7, 1.7)) == ask(*ok(1.7, 1.7, 1.7)) == first + others
+    assert ask(*ok(1.7, 1.7, 1.95)) == first + others
+    assert ask(*ok(0.1, 0.1, 0.1)) == [*first, *others, (99, Scoring.GATE)]
+    assert ask(*ok(0.1, 0.1, 2.5)) == first + others
+
+
+def test_what_is_too_good_to_be_true_has_to_show_again():
+    good = ok(0.5, 0.5, 0.5)
+    assert judge([*good, gate(0.9)], BASE, NOISE, sign=MINIMIZE).decision is Decision.KEEP
+    doubted = judge([*good, gate(1.9)], BASE, NOISE, sign=MINIMIZE)
+    assert doubted.decision is Decision.NOT_PROVEN
+    assert "too good to be true" in doubted.reason
+    caught = judge([*good, Outcome(Status.INTEGRITY_VIOLATION, seed=99)], BASE, NOISE, sign=MINIMIZE)
+    assert caught.decision is Decision.DISCARD
+
+
+@pytest.mark.parametrize(
+    ("second", "decision"), [(1.6, Decision.KEEP), (2.1, Decision.NOT_PROVEN), (math.nan, Decision.KEEP)]
+)
+def test_a_gain_must_be_there_on_the_second_shard_too(second, decision):
+    base = replace(BASE, seconds=((1, 2.05), (2, 2.05)))
+    runs = [*ok(1.5), gate(1.5, second, seed=1), gate(1.5, second, seed=2)]
+    assert judge(runs, base, NOISE, sign=MINIMIZE).decision is decision
+
+
+def test_a_stopped_trial_is_never_paid_and_costs_less_than_a_crash():
+    stopped = reward_of(FAILED, novelty=1.0, complexity=SAME_SIZE, status=Status.STOPPED)
+    assert stopped.terms == (("stopped", STOPPED),)
+    assert FAILURE < stopped.total <= reward_of(verdict(-9.0), novelty=0.0, complexity=SAME_SIZE).total
 
 
 def test_the_next_incumbent_is_the_mean_of_all_seeds_of_the_kept_trial():

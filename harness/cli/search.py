@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
+import signal
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from harness.campaign import INTERRUPTED, Campaign
+from harness.campaign import INTERRUPTED, Campaign, Session
 from harness.cli.errors import one_line_errors
-from harness.ledger import LEDGER_FILE, Ledger, Settings
+from harness.guards import Guards
+from harness.ledger import LEDGER_FILE, Ledger
 from harness.lines import outcome_line, printed
 from harness.measure import Runner
 from harness.objects import ObjectStore
+from harness.record import Settings
 from harness.sources import open_sources, open_target, read_target
 from harness.standing import standing_lines
 from harness.values import TrialError
 from policy.make import POLICIES, make_policy
 from policy.protocol import Learner, Policy, PolicyError
 from targets.manifest import TargetError
+
+_LEAST_WINDOW = 3  # enough for two slots, and the same for one: a seed gives one campaign on either
 
 launch = click.option(
     "--launch", type=click.Choice(["zygote", "exec"]), default="zygote", show_default=True,
@@ -102,7 +108,14 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the campaign; the same one resumes.",
 )
-@click.option("--slots", type=click.IntRange(1), default=2, show_default=True, help="Trials that run at the same time.")
+@click.option(
+    "--slots", type=click.IntRange(1), default=2, show_default=True, help="Runs at the same time; changes no result."
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1),
+    help="Trials under way at most, so how far proposals run ahead of feedback.  [default: half more than slots, at least 3]",
+)
 @click.option(
     "--replicates", type=click.IntRange(2), default=3, show_default=True, help="Runs of the baseline, for its noise."
 )
@@ -110,6 +123,24 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
     "--checkpoint",
     type=click.Path(path_type=Path),
     help="Start the policy from a checkpoint, as a campaign leaves one.",
+)
+@click.option("--hours", type=click.FloatRange(0, min_open=True), help="End this session after so many hours.")
+@click.option("--patience", type=click.IntRange(1), help="End after so many trials without a keep.")
+@click.option(
+    "--until-converged", is_flag=True, help="End when the trials left promise less than one keep (rule of three)."
+)
+@click.option(
+    "--max-failures",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    help="End when more than this share of the last 20 trials failed.",
+)
+@click.option(
+    "--pause-after",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="Pause after so many failures in a row; 0: never.",
 )
 @launch
 @one_line_errors
@@ -120,21 +151,34 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     seed: int,
     out: Path,
     slots: int,
+    window: int | None,
     replicates: int,
     checkpoint: Path | None,
+    hours: float | None,
+    patience: int | None,
+    until_converged: bool,
+    max_failures: float,
+    pause_after: int,
     launch: str,
 ) -> None:
-    """Search over the code of TARGET: propose typed edits, train, measure, judge, learn."""
+    """Search over the code of TARGET: propose typed edits, train, measure, judge, learn.
+
+    The same command resumes; --slots, --launch and what ends a session may then differ.
+    """
     found = open_target(target)
     searcher = _start_policy(policy, seed, checkpoint)
     where = (str(found.folder), read_target(found).digest, found.name, found.metric, found.direction)
     started_from = str(checkpoint.absolute()) if checkpoint else ""
-    settings = Settings(*where, policy, seed, trials, slots, replicates, started_from)
+    ahead = window or max(_LEAST_WINDOW, slots * 3 // 2)
+    settings = Settings(*where, policy, seed, trials, ahead, replicates, started_from)
+    guards = Guards(3600 * hours if hours else math.inf, patience, max_failures, pause_after, until_converged)
+    signal.signal(signal.SIGTERM, _interrupt)
     with (
-        _open_ledger(out, settings) as ledger,
+        _open_ledger(out, settings, chosen_window=window) as ledger,
         Runner(found, n_slots=slots, launch="exec" if launch == "exec" else "zygote") as runner,
     ):
-        record = Campaign(found, ledger, ObjectStore(out), announce=click.echo).run(runner, searcher)
+        session = Session(out, click.echo, slots, guards)
+        record = Campaign(found, ledger, ObjectStore(out), session).run(runner, searcher)
     if isinstance(searcher, Learner):
         searcher.save(out / "policy.safetensors")
     for line in standing_lines(record):
@@ -142,6 +186,10 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     click.echo(f"report    codegraft report {out}")
     if record.stop_reason == INTERRUPTED:
         raise click.Abort
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _start_policy(name: str, seed: int, checkpoint: Path | None) -> Policy:
@@ -153,12 +201,14 @@ def _start_policy(name: str, seed: int, checkpoint: Path | None) -> Policy:
     return policy
 
 
-def _open_ledger(folder: Path, settings: Settings) -> Ledger:
+def _open_ledger(folder: Path, settings: Settings, *, chosen_window: int | None) -> Ledger:
     """Start a campaign, or go on with the one in the folder when it was started with the same settings."""
     if not (folder / LEDGER_FILE).exists():
         return Ledger.create(folder, settings)
     ledger = Ledger(folder)
     known, wanted = asdict(ledger.record.settings), asdict(settings)
+    if chosen_window is None:  # the default follows the slots, which may change
+        wanted["window"] = known["window"]
     for name, value in known.items():
         if wanted[name] != value:
             ledger.close()

@@ -19,7 +19,7 @@ from harness.verdict import Noise, incumbent_of, noise_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from harness.ledger import Record
+    from harness.record import Record
     from harness.values import Outcome, Trial
 
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.ledger import Record, read_record
+from harness.ledger import read_record
 from harness.objects import ObjectStore
+from harness.record import Record
 from harness.report.chart import draw_chart, strip_marks, strip_reach
 from harness.report.diff import FileDiff, diff_files
 from harness.report.facts import (
