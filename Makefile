@@ -1,4 +1,4 @@
-.PHONY: setup demo check test slow bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance signatures clean browser
+.PHONY: setup demo check test slow attack bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance signatures clean browser
 
 BIN := .venv/bin
 
@@ -25,6 +25,10 @@ test: setup browser
 
 slow: setup browser
 	$(BIN)/pytest -m slow
+
+# Every attack on the metric and on the machine, then each without the guard that stops it; minutes.
+attack: setup
+	$(BIN)/python -m bench.attacks $(OPTIONS)
 
 bench: setup
 	$(BIN)/python -m bench

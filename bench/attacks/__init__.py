@@ -1,0 +1,1 @@
+"""Attacks on the metric and on the machine, each with the guard without which it succeeds."""
