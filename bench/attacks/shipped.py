@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bench.attacks import metric
 
-if TYPE_CHECKING:
-    from bench.attacks.attack import Attack
-
-ATTACKS: tuple[Attack, ...] = ()
+ATTACKS = metric.ATTACKS
