@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bench.attacks import metric
+from bench.attacks import machine, metric
 
-ATTACKS = metric.ATTACKS
+ATTACKS = (*metric.ATTACKS, *machine.ATTACKS)
