@@ -1,11 +1,37 @@
-"""When a training is not worth the rest of its budget: rules that read its curve, and nothing else."""
+"""When a training is not worth the rest of its budget: rules that read its curve, and nothing else.
+
+A rule is a pure function of curves that a ledger holds, so a campaign decides the same when it is resumed. Curves are compared at equal
+progress, never extrapolated: a schedule that decays late drops late, which no trend sees. Every rule stops what has failed (`has_failed`)
+and spares what is near the incumbent at the same mark (`margins`): an edit worth keeping may be behind for a while, and the runs of one
+seed see the same batches, so that a good edit stays nearer to its parent than two seeds of one program are to each other.
+
+What a stopped run would have measured is not known, and nothing is paid for it. A tenth of the runs that a rule would stop go on to their
+end (`audited`), and tell a campaign how many good ones its rule costs.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import math
+from dataclasses import dataclass
+from statistics import fmean, median, stdev
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from harness.evidence import Curve, Evidence
+from harness.meter import N_MARKS
+from harness.pruner import Pruned
+from harness.values import TrialError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+Direction = Literal["minimize", "maximize"]
+
+WARM_UP = 4  # marks, 20 % of the budget, before curves are compared
+MIN_FINISHED = 5  # curves before a median says something
+GRACE_SD = 2.0  # of the replicates at the same mark: how far behind the incumbent a run is spared
+GRACE_FLOOR = 0.005  # of the incumbent's mark: where replicates agree by chance
+FAILED_AT = 0.5  # of its first mark: how much worse than it a run must become to have failed
+_ETA, _FIRST_RUNG = 3, 2  # of successive halving; the rung is in marks
 
 
 class StoppingRule(Protocol):
@@ -19,3 +45,144 @@ class StoppingRule(Protocol):
     def verdict(self, curve: Sequence[float]) -> str:
         """Say why to stop a training with these marks so far; empty: it goes on."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Stop what has failed, and what a comparison finds behind unless it is near the incumbent."""
+
+    evidence: Evidence
+    compare: Callable[[Curve, Evidence], str]
+    sign: float = 1.0  # -1 where more of a hint is better
+
+    @property
+    def audited(self) -> bool:
+        """Whether the run goes on whatever the rule says."""
+        return self.evidence.audited
+
+    def verdict(self, curve: Sequence[float]) -> str:
+        """Say why to stop a training with these marks so far; empty: it goes on."""
+        marks = _signed(curve, self.sign)
+        if not marks or (failure := has_failed(marks)):
+            return failure if marks else ""
+        if len(marks) < WARM_UP or math.isnan(marks[-1]) or is_near(marks, self.evidence):
+            return ""
+        return self.compare(marks, self.evidence)
+
+
+def make_rule(  # noqa: PLR0913 - what a ledger knows when a trial starts, by name
+    name: str,
+    *,
+    baseline: Sequence[Sequence[float]],
+    finished: Sequence[Sequence[float]],
+    incumbent: Sequence[float],
+    direction_of_hint: Direction = "minimize",
+    seed: int,
+    number: int,
+) -> StoppingRule | None:
+    """Make the stopping rule of one trial: "median", "asha", "optuna:PRUNER", or "none", which is None.
+
+    baseline, finished, incumbent: curves; see Evidence. finished: in the order of their trials.
+    Raises: TrialError: there is no such rule.
+    """
+    sign = -1.0 if direction_of_hint == "maximize" else 1.0
+    evidence = Evidence(
+        tuple(_signed(curve, sign) for curve in baseline),
+        tuple(_signed(curve, sign) for curve in finished),
+        _signed(incumbent, sign),
+        seed,
+        number,
+    )
+    if name == "none":
+        return None
+    if name in _COMPARISONS:
+        return Rule(evidence, _COMPARISONS[name], sign)
+    if name.startswith("optuna:"):
+        return Rule(evidence, Pruned(name.partition(":")[2]), sign)
+    raise TrialError(
+        f"stopping rule {name!r}: is not known; write one of none, {', '.join(_COMPARISONS)}, optuna:PRUNER"
+    )
+
+
+def has_failed(curve: Curve) -> str:
+    """Say why a training has failed: a hint that is not finite, or far worse than at its start; empty when it has not."""
+    if math.inf in curve:
+        return f"hint is not finite at {_percent(curve)} of the budget"
+    limit = curve[0] + FAILED_AT * abs(curve[0])
+    if curve[-1] > limit:  # not where either is NaN
+        return (
+            f"hint {curve[-1]:.4g} at {_percent(curve)} of the budget is worse than {limit:.4g}, half again its start"
+        )
+    return ""
+
+
+def is_near(curve: Curve, evidence: Evidence) -> bool:
+    """Whether a training is ahead of the incumbent at its last mark, or no more behind than noise and luck may put it.
+
+    True where the incumbent hinted at nothing: there is nothing to be behind of.
+    """
+    at = len(curve) - 1
+    mark = evidence.incumbent[at] if at < len(evidence.incumbent) else math.nan
+    return not curve[-1] > mark + margins(evidence)[at]
+
+
+def margins(evidence: Evidence) -> Curve:
+    """Return how far behind the incumbent a training is spared, per mark.
+
+    Replicates are few, so a mark at which they agree by chance has the spread of all marks after the warm-up.
+    """
+    whole = [curve for curve in evidence.baseline if len(curve) == N_MARKS]
+    spreads = [_spread([curve[at] for curve in whole]) for at in range(N_MARKS)]
+    usual = math.sqrt(fmean(spread**2 for spread in spreads[WARM_UP:]))
+    floors = [GRACE_FLOOR * abs(mark) for mark in (*evidence.incumbent, *([0.0] * N_MARKS))[:N_MARKS]]
+    return tuple(max(GRACE_SD * max(spread, usual), floor) for spread, floor in zip(spreads, floors, strict=True))
+
+
+def behind_median(curve: Curve, evidence: Evidence) -> str:
+    """Say that the best mark so far is worse than the median of the runs that went on from here; empty when it is not.
+
+    Source: the median stopping rule, Golovin et al. 2017 (Google Vizier), section 3.2.2, at equal progress.
+    """
+    at = len(curve) - 1
+    others = [other[at] for other in evidence.finished if len(other) == N_MARKS and math.isfinite(other[at])]
+    if len(others) < MIN_FINISHED:
+        return ""
+    best, middle = min(mark for mark in curve if not math.isnan(mark)), median(others)
+    if best <= middle:
+        return ""
+    return (
+        f"hint {best:.4g} at {_percent(curve)} of the budget is behind {middle:.4g}, the median of {len(others)} runs"
+    )
+
+
+def behind_rung(curve: Curve, evidence: Evidence) -> str:
+    """Say that a run is not in the best third of those that came to its rung; empty when it is, and between rungs.
+
+    Source: asynchronous successive halving, Li et al. 2020 (arXiv:1810.05934), algorithm 2, without promotion.
+    """
+    n = len(curve)
+    if n not in {_FIRST_RUNG * _ETA**k for k in range(N_MARKS)} or len(evidence.finished) < MIN_FINISHED:
+        return ""
+    rung = sorted(
+        [curve[-1], *(other[n - 1] for other in evidence.finished if len(other) >= n and math.isfinite(other[n - 1]))]
+    )
+    if curve[-1] <= rung[max(0, len(rung) // _ETA - 1)]:
+        return ""
+    return f"hint {curve[-1]:.4g} at {_percent(curve)} of the budget is not in the best third of {len(rung)} runs"
+
+
+_COMPARISONS: dict[str, Callable[[Curve, Evidence], str]] = {"median": behind_median, "asha": behind_rung}
+
+
+def _signed(curve: Sequence[float], sign: float) -> Curve:
+    """Make less better; what is not finite stays the worst."""
+    return tuple(mark if not math.isfinite(mark) else sign * mark for mark in curve)
+
+
+def _spread(marks: Sequence[float]) -> float:
+    finite = [mark for mark in marks if math.isfinite(mark)]
+    return stdev(finite) if len(finite) > 1 else 0.0
+
+
+def _percent(curve: Curve) -> str:
+    return f"{100 * len(curve) / N_MARKS:.0f} %"

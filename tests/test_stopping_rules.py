@@ -1,0 +1,187 @@
+"""Rules that read curves: what each stops, what none may stop, and that they depend on nothing else."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.evidence import AUDIT_SHARE, Evidence
+from harness.meter import N_MARKS
+from harness.stopping import MIN_FINISHED, WARM_UP, behind_rung, make_rule, margins
+from harness.values import TrialError
+
+BASELINE = tuple(tuple(4.0 - 0.1 * at + jitter for at in range(N_MARKS)) for jitter in (0.0, 0.02, -0.02))
+INCUMBENT = BASELINE[0]
+GAP = margins(Evidence(BASELINE, (), INCUMBENT, 0, 1))[10]
+FINISHED = tuple(
+    tuple(mark + 0.1 * n for mark in INCUMBENT) for n in range(1, 8)
+)  # the median is 0.4 above the incumbent
+PRUNERS = (
+    "MedianPruner",
+    "PercentilePruner(25.0)",
+    "SuccessiveHalvingPruner",
+    "HyperbandPruner",
+    "ThresholdPruner(upper=3.0)",
+)
+
+
+def shifted(by: float) -> tuple[float, ...]:
+    return tuple(mark + by for mark in INCUMBENT)
+
+
+def verdict(curve: tuple[float, ...], name: str = "median", **changed: Any) -> str:
+    known: dict[str, Any] = {"baseline": BASELINE, "finished": FINISHED, "incumbent": INCUMBENT, "seed": 0, "number": 1}
+    rule = make_rule(name, **{**known, **changed})
+    assert rule is not None
+    return rule.verdict(curve)
+
+
+# --- what has failed
+
+
+@pytest.mark.parametrize("name", ["median", "asha"])
+def test_a_hint_that_is_not_finite_ends_a_run_at_once(name):
+    assert verdict((4.0, math.inf), name) == "hint is not finite at 10 % of the budget"
+    assert "not finite" in verdict((math.inf,), name, direction_of_hint="maximize")
+
+
+def test_a_run_that_becomes_half_again_as_bad_as_it_started_has_failed():
+    assert "worse than 6, half again its start" in verdict((4.0, 6.1))
+    assert not verdict((4.0, 5.9))
+    assert "half again" in verdict((4.0, 1.9), direction_of_hint="maximize")
+    assert not verdict((4.0, 2.1), direction_of_hint="maximize")
+
+
+def test_marks_without_a_hint_stop_nothing():
+    assert not verdict(())
+    assert not verdict((math.nan,) * 15)
+    assert not verdict((*shifted(9.0)[:10], math.nan))
+
+
+# --- the median at equal progress
+
+
+def test_a_run_behind_the_median_is_stopped_and_one_before_it_is_not():
+    assert "behind 3.5, the median of 7 runs" in verdict(shifted(0.5)[:10])
+    assert not verdict(shifted(0.39)[:10])
+
+
+def test_nothing_is_compared_in_the_warm_up_or_with_few_runs():
+    assert not verdict(shifted(0.9)[: WARM_UP - 1])
+    assert verdict(shifted(0.9)[:WARM_UP])
+    assert not verdict(shifted(0.9)[:10], finished=FINISHED[: MIN_FINISHED - 1])
+
+
+def test_a_run_near_the_incumbent_is_spared_however_many_were_better():
+    ahead = tuple(shifted(-0.5) for _ in range(9))
+    assert not verdict(shifted(0.9 * GAP)[:10], finished=ahead)
+    assert "median" in verdict(shifted(1.1 * GAP)[:10], finished=ahead)
+    assert 0.01 < GAP < 0.1
+
+
+def test_without_a_curve_of_the_incumbent_nothing_is_compared():
+    assert not verdict(shifted(0.9)[:10], incumbent=())
+    assert "not finite" in verdict((4.0, math.inf), incumbent=())
+
+
+def test_more_is_better_where_a_target_says_so():
+    up = {"baseline": [[-m for m in c] for c in BASELINE], "finished": [[-m for m in c] for c in FINISHED]}
+    up |= {"incumbent": [-m for m in INCUMBENT], "direction_of_hint": "maximize"}
+    assert "median" in verdict(tuple(-mark for mark in shifted(0.5)[:10]), **up)
+    assert not verdict(tuple(-mark for mark in shifted(0.39)[:10]), **up)
+
+
+def test_curves_of_stopped_runs_are_no_part_of_the_median():
+    stopped = tuple(shifted(0.05)[:12] for _ in range(20))
+    assert not verdict(shifted(0.39)[:10], finished=FINISHED + stopped)
+
+
+@given(
+    st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=N_MARKS),
+    st.lists(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=N_MARKS), max_size=9),
+)
+def test_any_curves_get_a_verdict_and_the_same_one_twice(curve, finished):
+    for name in ("median", "asha"):
+        first, again = (verdict(tuple(curve), name, finished=finished, baseline=finished) for _ in range(2))
+        assert first == again
+
+
+# --- successive halving
+
+
+def test_only_the_best_third_passes_a_rung():
+    evidence = Evidence(BASELINE, FINISHED, INCUMBENT, 0, 1)
+    assert not behind_rung(shifted(0.11)[:6], evidence)
+    assert "not in the best third of 8" in behind_rung(shifted(0.35)[:6], evidence)
+    assert not behind_rung(shifted(0.35)[:7], evidence)  # no rung
+    assert behind_rung(shifted(0.35)[:6], Evidence(BASELINE, tuple(c[:6] for c in FINISHED), INCUMBENT, 0, 1))
+
+
+# --- audits
+
+
+def test_a_tenth_of_the_trials_is_audited_and_which_depends_on_seed_and_number_alone():
+    drawn = [[Evidence((), (), (), seed, number).audited for number in range(1, 1001)] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert abs(sum(drawn[0]) / 1000 - AUDIT_SHARE) < 0.03
+
+
+# --- names
+
+
+def test_none_is_no_rule_and_an_unknown_name_is_an_error():
+    known: dict[str, Any] = {"baseline": (), "finished": (), "incumbent": (), "seed": 0, "number": 1}
+    assert make_rule("none", **known) is None
+    with pytest.raises(
+        TrialError, match="stopping rule 'mean': is not known; write one of none, median, asha, optuna:PRUNER"
+    ):
+        make_rule("mean", **known)
+
+
+# --- Optuna
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_pruners_of_optuna_stop_what_is_far_behind_and_never_what_is_near_the_incumbent(pruner):
+    pytest.importorskip("optuna")
+    said = [verdict(shifted(5.0)[:n], f"optuna:{pruner}", finished=FINISHED * 3) for n in range(1, N_MARKS)]
+    assert any(said), pruner
+    assert all(pruner in each for each in said if each and "half again" not in each)
+    assert not any(
+        verdict(shifted(0.5 * GAP)[:n], f"optuna:{pruner}", finished=FINISHED * 3) for n in range(1, N_MARKS)
+    )
+
+
+def test_a_pruner_says_the_same_when_it_follows_a_run_and_when_it_is_asked_once():
+    pytest.importorskip("optuna")
+    for pruner in PRUNERS[:4]:
+        known: dict[str, Any] = {
+            "baseline": BASELINE,
+            "finished": FINISHED * 2,
+            "incumbent": INCUMBENT,
+            "seed": 0,
+            "number": 1,
+        }
+        rule = make_rule(f"optuna:{pruner}", **known)
+        followed = [rule.verdict(shifted(0.45)[:n]) for n in range(1, N_MARKS)]
+        assert followed == [verdict(shifted(0.45)[:n], f"optuna:{pruner}", **known) for n in range(1, N_MARKS)]
+
+
+@pytest.mark.parametrize(
+    "text", ["NoSuchPruner", "MedianPruner(1, 2, 3, 4, 5, 6)", "PercentilePruner", "os.system('true')", "(", "3"]
+)
+def test_what_is_no_pruner_is_one_clear_line(text):
+    pytest.importorskip("optuna")
+    with pytest.raises(TrialError, match="is no pruner of Optuna"):
+        verdict((), f"optuna:{text}")
+
+
+def test_without_optuna_one_line_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(TrialError, match=r"^optuna: is not installed; pip install 'codegraft\[optuna\]'$"):
+        verdict((), "optuna:MedianPruner")
