@@ -1,4 +1,4 @@
-.PHONY: setup demo check test slow attack bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance signatures clean browser
+.PHONY: setup demo check test slow attack bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance signatures clean browser bubblewrap
 
 BIN := .venv/bin
 
@@ -20,10 +20,10 @@ check: setup
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/vulture
 
-test: setup browser
+test: setup browser bubblewrap
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
-slow: setup browser
+slow: setup browser bubblewrap
 	$(BIN)/pytest -m slow
 
 # Every attack on the metric and on the machine, then each without the guard that stops it; minutes.
@@ -65,6 +65,10 @@ signatures: setup
 # The report is tested in a real browser: what is there, else the system package, else playwright's own.
 browser: setup
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qqy chromium >/dev/null) || $(BIN)/playwright install chromium
+
+# One layer of isolation; where it cannot be installed, the tests of it are skipped, as they are where it does not work.
+bubblewrap:
+	@command -v bwrap >/dev/null || (apt-get update -qq && apt-get install -qqy bubblewrap >/dev/null) || echo "bubblewrap is missing: its tests are skipped"
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -12,6 +12,7 @@ and ends.
 from __future__ import annotations
 
 import gc
+import json
 import math
 import os
 import selectors
@@ -21,17 +22,20 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
+from harness.cgroup import end_group
 from harness.meter import N_MARKS
-from harness.orders import Answer, Ending, Order, parse_message, parse_order
+from harness.orders import SANDBOX_LAYERS, Answer, Ending, Order, parse_message, parse_order
 from harness.pages import collapse_pages
-from harness.processes import become_subreaper, end_children
+from harness.processes import become_subreaper, end_children, namespaces, start_for_good
 from harness.supervisor import last_line, supervise
 from harness.trial import PACKAGE_ROOT
 from harness.values import Status, TrialError
@@ -46,6 +50,7 @@ _MAX_MESSAGE = 1 << 20  # bytes of an order
 _MAX_PASSED = 8  # descriptors with one order
 _READY = b"ready"
 _PUT_OFF = ("numpy.ma", "numpy.random")  # what numpy imports when it is first used: 30 ms
+_N_SWEEPS, _SWEEP_S = 20, 0.05  # of the scratch folder
 _BOOT = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); from harness.launcher import main; main(sys.argv[1:])"
 
 
@@ -88,12 +93,50 @@ class Run:
             self._door.shutdown(socket.SHUT_WR)
 
 
+class Enclosure(Protocol):
+    """What a launcher can be started in, with all that it starts."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the label of a run."""
+
+    def around(self, command: Sequence[str], scratch: Path) -> list[str]:
+        """Return the command line that starts the command inside, with the descriptors that it is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the processes of a launcher are isolated by."""
+
+    layers: tuple[str, ...] = SANDBOX_LAYERS  # of each process that has a sandbox
+    enclosure: Enclosure | None = None
+    groups: Path | None = None  # the campaign's control groups, removed in the end
+    is_grouped: bool = True  # whether each process with a sandbox gets one of them
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """What a launcher is told when it starts."""
+
+    preload: tuple[str, ...]  # modules to import
+    scratch: str  # the folder that it deletes in the end
+    groups: str
+    is_grouped: bool
+    enclosure: str  # what it should find itself in
+    outside: tuple[str, ...]  # the namespaces of the controller, which then are not its own
+
+
 class Launcher:
     """The controller's side: starts processes, from any thread."""
 
-    def __init__(self, preload: Sequence[str], scratch: Path, env: Mapping[str, str]) -> None:
-        """Start a launcher that imports preload, owns scratch and lives in env."""
-        self._arguments = [str(scratch), *preload]
+    def __init__(
+        self, preload: Sequence[str], scratch: Path, env: Mapping[str, str], within: Surroundings = Surroundings()
+    ) -> None:
+        """Start a launcher that imports preload, owns scratch and lives in env, within these surroundings."""
+        name = within.enclosure.name if within.enclosure else ""
+        groups, outside = str(within.groups or ""), namespaces() if name else ()
+        self._station = Station(tuple(preload), str(scratch), groups, within.is_grouped, name, outside)
+        self._within = within
         self._env = dict(env)
         self._lock = threading.Lock()
         self._spawn()
@@ -119,13 +162,14 @@ class Launcher:
             self._process.wait()
             self._complaints.seek(0)
             said = last_line(self._complaints.read().decode(errors="replace"))
-            raise TrialError(f"launcher: ended while it imported the target's libraries ({said}); use launch='exec'")
+            raise TrialError(f"launcher: ended before it was ready ({said})")
 
     def start(self, order: Order, passed: Sequence[int] = ()) -> Run:
         """Start the order in a process of its own, which gets the passed descriptors as FIRST_FD and following.
 
         Raises: OSError: the launcher has been closed.
         """
+        order = replace(order, layers=self._within.layers)
         near, far = socket.socketpair()
         try:
             with far, self._lock:
@@ -148,28 +192,49 @@ class Launcher:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the launcher
         self._channel, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with far:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-B", "-c", _BOOT, str(far.fileno()), *self._arguments],
-                env=self._env,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._complaints,
-                pass_fds=(far.fileno(),),
-                start_new_session=True,  # Ctrl-C is for the controller
-            )
+            self._process = start_for_good(partial(self._start, far.fileno()))
+
+    def _start(self, channel: int) -> subprocess.Popen[bytes]:
+        told = json.dumps(asdict(self._station))
+        command = [sys.executable, "-P", "-s", "-B", "-c", _BOOT, str(channel), told]
+        if self._within.enclosure:
+            command = self._within.enclosure.around(command, Path(self._station.scratch))
+        return subprocess.Popen(
+            command,
+            env=self._env,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._complaints,
+            pass_fds=(channel,),
+            start_new_session=True,  # Ctrl-C is for the controller
+        )
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Be a launcher: channel descriptor, scratch folder, modules to import."""
+    """Be a launcher: channel descriptor, and the station as JSON."""
     channel = socket.socket(fileno=int(arguments[0]))
-    preload = arguments[2:]
-    _import_all(preload)
+    station = Station(**json.loads(arguments[1]))
+    if station.enclosure and (shared := set(station.outside) & set(namespaces())):
+        raise RuntimeError(f"{station.enclosure} left it in {', '.join(sorted(shared))}")
+    _import_all(station.preload)
     become_subreaper()
     channel.send(_READY)
-    _serve(channel, fresh=not preload)
+    _serve(channel, station)
     end_children()
-    shutil.rmtree(arguments[1], ignore_errors=True)
+    _clear(station)
+
+
+def _clear(station: Station) -> None:
+    """Delete what runs have left: also those of another launcher, which may still be dying when this one ends."""
+    scratch = Path(station.scratch)
+    for _ in range(_N_SWEEPS):
+        shutil.rmtree(scratch, ignore_errors=True)
+        if not scratch.exists():
+            break
+        time.sleep(_SWEEP_S)
+    if station.groups:
+        end_group(Path(station.groups))
 
 
 def _import_all(names: Sequence[str]) -> None:
@@ -209,7 +274,7 @@ def _warm_up(torch: ModuleType) -> None:
     torch.set_rng_state(state)
 
 
-def _serve(channel: socket.socket, *, fresh: bool) -> None:
+def _serve(channel: socket.socket, station: Station) -> None:
     """Fork a supervisor for each order until the controller closes the channel."""
     supervisors: dict[int, int] = {}  # pidfd -> pid
     selector = selectors.DefaultSelector()
@@ -219,9 +284,11 @@ def _serve(channel: socket.socket, *, fresh: bool) -> None:
             if key.fd in supervisors:
                 selector.unregister(key.fd)
                 os.close(key.fd)
-                del supervisors[key.fd]
+                ended = supervisors.pop(key.fd)
                 end_children(spared=frozenset(supervisors.values()))
-            elif supervisor := _accept(channel, fresh=fresh):
+                if station.groups:
+                    end_group(Path(station.groups, str(ended)))  # is gone, but for a supervisor that was killed
+            elif supervisor := _accept(channel, station):
                 pidfd = os.pidfd_open(supervisor)
                 supervisors[pidfd] = supervisor
                 selector.register(pidfd, selectors.EVENT_READ)
@@ -229,7 +296,7 @@ def _serve(channel: socket.socket, *, fresh: bool) -> None:
                 return
 
 
-def _accept(channel: socket.socket, *, fresh: bool) -> int | None:
+def _accept(channel: socket.socket, station: Station) -> int | None:
     """Fork a supervisor for the next order; None when there is none any more."""
     message, descriptors = b"", list[int]()
     with suppress(ConnectionResetError):  # the controller was killed before it read that we are ready
@@ -239,19 +306,21 @@ def _accept(channel: socket.socket, *, fresh: bool) -> int | None:
     door, *passed = descriptors
     supervisor = os.fork()
     if supervisor == 0:
-        _supervise(channel, parse_order(message.decode()), socket.socket(fileno=door), passed, fresh=fresh)
+        _supervise(channel, parse_order(message.decode()), socket.socket(fileno=door), passed, station)
     for descriptor in descriptors:
         os.close(descriptor)
     return supervisor
 
 
 def _supervise(
-    channel: socket.socket, order: Order, door: socket.socket, passed: Sequence[int], *, fresh: bool
+    channel: socket.socket, order: Order, door: socket.socket, passed: Sequence[int], station: Station
 ) -> NoReturn:
     exit_code = 1
     try:
         channel.close()  # or the controller would not see the launcher's end
-        supervise(order, door, passed, fresh=fresh)
+        is_grouped = station.groups and station.is_grouped and order.access
+        groups = Path(station.groups) if is_grouped else None
+        supervise(order, door, passed, fresh=not station.preload, enclosure=station.enclosure, groups=groups)
         exit_code = 0
     except BaseException:  # noqa: BLE001 - a fork never returns into its parent's code
         traceback.print_exc()

@@ -26,20 +26,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from graph.snapshot import read_snapshot
+from harness.cgroup import Campaign
 from harness.checkpoint import checkpoint_fault
 from harness.data import prepare_data
-from harness.launcher import Launcher
+from harness.isolation import AUTO, Layer, choose, refuse_less
+from harness.launcher import Launcher, Surroundings
 from harness.orders import QUESTIONS, Access, Allowance, Bounds, Ending, Order, call
 from harness.predictor import serve_predictor
 from harness.scorer import Task, run_scorer
-from harness.trial import FIRST_FD
+from harness.trial import FIRST_FD, do_nothing
 from harness.values import Outcome, Scoring, Smoke, Status, TrialError
 from harness.workspace import Workspace, make_scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from graph.snapshot import Snapshot
+    from harness.isolation import Plan
     from harness.launcher import Run
     from harness.stopping import StoppingRule
     from targets.manifest import Target
@@ -69,14 +72,29 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|inf)"
 class Runner:
     """Measures snapshots of one target; safe to use from many threads."""
 
-    def __init__(self, target: Target, *, n_slots: int = 1, launch: Launch = "zygote") -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        n_slots: int = 1,
+        launch: Launch = "zygote",
+        isolation: str = AUTO,
+        required: str = "posix",
+        announce: Callable[[str], object] = lambda line: None,
+    ) -> None:
         """Be ready to enter.
 
         n_slots: how many runs may be under way at the same time; more wait.
         launch: fork trials from a process that has imported the target's libraries, or start a fresh interpreter each.
+        isolation: what `harness.isolation.choose` reads: auto, a level, layers, or a container.
+        required: one of `harness.isolation.REQUIREMENTS`; with less, nothing starts.
+        announce: told, in a line, when something is done in another way than asked for.
         """
         self._target = target
         self._launch = launch
+        self._isolation = isolation
+        self._required = required
+        self._announce = announce
         self._slots = threading.BoundedSemaphore(n_slots)
         self._pristine = read_snapshot(target.root_dir, target.frozen, frozen=target.frozen)
         limits = target.limits
@@ -88,20 +106,23 @@ class Runner:
     def __enter__(self) -> Self:
         """Start the launchers and prepare the data, if no campaign has before.
 
-        Raises: TrialError: this is not Linux, the target's libraries cannot be preloaded, or prepare failed.
+        Raises: TrialError: this is not Linux, prepare failed, or the machine gives less isolation than is wanted or required.
         """
         if sys.platform != "linux":
             raise TrialError(f"harness: runs on Linux only (pidfd, /proc), and this is {sys.platform}; use a container")
+        plan = choose(self._isolation)
         with ExitStack() as context:
             self._scratch = make_scratch()
             context.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+            groups = context.enter_context(Campaign()).folder if Layer.CGROUP in plan.layers else None
             # Scoring has a launcher of its own, which never starts edited code and never imports torch.
-            self._clean = context.enter_context(Launcher(_SCORING, self._scratch, _environment(threads=1)))
-            preload = {*_PREDICTING, *third_party_imports(self._target)} if self._launch == "zygote" else ()
-            self._trials = context.enter_context(Launcher(sorted(preload), self._scratch, _environment(threads=1)))
+            outside = Surroundings(plan.inside, groups=groups, is_grouped=False)
+            self._clean = context.enter_context(Launcher(_SCORING, self._scratch, _environment(threads=1), outside))
             self._clean.wait_until_ready()
             self._data = prepare_data(self._target, self._pristine, self._clean)
-            self._trials.wait_until_ready()
+            self._trials = context.enter_context(self._start_trials(plan, groups))
+            if self._required != "posix":
+                refuse_less(self._look(), self._required)
             self._context = context.pop_all()
         return self
 
@@ -112,6 +133,44 @@ class Runner:
     def has_test(self) -> bool:
         """Whether the target has a final test."""
         return self._data.final is not None
+
+    def _start_trials(self, plan: Plan, groups: Path | None) -> Launcher:
+        """Start the launcher of trials, as planned or else in the next best way that gives the same results.
+
+        Raises: TrialError: it starts in no way.
+        """
+        preload = tuple(sorted({*_PREDICTING, *third_party_imports(self._target)}) if self._launch == "zygote" else ())
+        ways = [(preload, plan)]
+        if self._isolation == AUTO and Layer.BUBBLEWRAP in plan.layers:
+            ways.append((preload, plan.without(Layer.BUBBLEWRAP)))
+        if preload:
+            ways.append(((), plan))
+        for way, (modules, planned) in enumerate(ways, 1):
+            within = planned.surroundings(self._data.train.parent, self._data.train, groups)
+            launcher = Launcher(modules, self._scratch, _environment(threads=1), within)
+            try:
+                launcher.wait_until_ready()
+            except TrialError as error:
+                launcher.close()
+                if way == len(ways):
+                    raise
+                change = "without bubblewrap" if ways[way][1] != planned else "without preloaded libraries"
+                self._announce(f"{error}; goes on {change}")
+            else:
+                return launcher
+        raise AssertionError  # the last way returns or raises
+
+    def _look(self) -> str:
+        """Start a process as a trial is started, and return the label of its isolation."""
+        with Workspace(self._scratch, {}) as space:
+            order = Order(
+                main=call(do_nothing),
+                folder=str(space.work),
+                env=self._env(space),
+                bounds=self._bounds,
+                access=Access((), (str(space.tmp),)),
+            )
+            return self._trials.start(order).wait().isolation
 
     def run(
         self, snapshot: Snapshot, seed: int, *, scoring: Scoring = Scoring.SEARCH, rule: StoppingRule | None = None

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import ctypes
 import os
+import queue
 import signal
+import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
     from resource import struct_rusage
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _REST_S = 0.002  # between two rounds of killing
+NAMESPACES = ("pid", "ipc", "net", "uts")  # man 7 namespaces: those that keep processes from each other
 _PATIENCE_S = 10.0  # a process in uninterruptible sleep cannot be killed; it must not hold up its supervisor for ever
 
 
@@ -49,6 +53,35 @@ def become_subreaper() -> None:
 def die_with_parent() -> None:
     """Be killed when the parent ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def namespaces() -> tuple[str, ...]:
+    """Name the namespaces that this process lives in, in the order of NAMESPACES."""
+    return tuple(str(Path("/proc/self/ns", name).readlink()) for name in NAMESPACES)
+
+
+def start_for_good(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Start a process from a thread that waits for its end.
+
+    "Die with the parent" means the thread that forked, so a process that a short-lived thread started would die with that.
+
+    Raises: OSError: what starting it raises.
+    """
+    started = queue.SimpleQueue[subprocess.Popen[bytes] | OSError]()
+
+    def live() -> None:
+        try:
+            process = start()
+        except OSError as error:
+            started.put(error)
+        else:
+            started.put(process)
+            process.wait()
+
+    threading.Thread(target=live, daemon=True).start()
+    if isinstance(answer := started.get(), OSError):
+        raise answer
+    return answer
 
 
 def descendants(root: int, *, spared: Container[int] = ()) -> list[Process]:

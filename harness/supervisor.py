@@ -28,6 +28,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from harness.cgroup import Group
 from harness.meter import Hints, Meter, n_marks
 from harness.orders import Ending, Question, parse_answer
 from harness.processes import become_subreaper, descendants, die_with_parent, end_children
@@ -60,11 +61,21 @@ _BOOT = (
 )
 
 
-def supervise(order: Order, door: socket.socket, passed: Sequence[int], *, fresh: bool) -> None:
+def supervise(
+    order: Order,
+    door: socket.socket,
+    passed: Sequence[int],
+    *,
+    fresh: bool,
+    enclosure: str = "",
+    groups: Path | None = None,
+) -> None:
     """Run the order to its end and send the Ending through the door, unless its other side has been closed.
 
     passed: descriptors for the process, which finds them from FIRST_FD on; a budget's socket goes before them.
     fresh: run it in a new interpreter, not in a fork of this one.
+    enclosure: what this process is in already, for the label.
+    groups: a folder of control groups, of which the process gets one.
     """
     become_subreaper()
     log, log_end = os.pipe()
@@ -76,17 +87,20 @@ def supervise(order: Order, door: socket.socket, passed: Sequence[int], *, fresh
         given.insert(1, budget_end.detach())
         meter = (budget, order.allowance)
     supervisor = os.getpid()
+    group = Group(groups, str(supervisor), memory_bytes=order.bounds.memory_bytes) if groups else None
     trial = os.fork()
     if trial == 0:
-        _become_trial(order, supervisor, (log_end, *given), fresh=fresh)
+        _become_trial(order, supervisor, (log_end, *given), group, fresh=fresh)
     for fd in (log_end, *given):
         os.close(fd)
-    watch = _Watch(order, trial, log, door)
+    watch = _Watch(order, trial, log, door, group)
     if meter:
         watch.grant_from(*meter)
     reaped = watch.follow()
     if watch.is_wanted:
-        ending = watch.ending(reaped, isolation=os.read(report, _CHUNK_BYTES).decode())
+        reached = os.read(report, _CHUNK_BYTES).decode()
+        layers = (reached, enclosure, group.label if group else "") if reached else ()
+        ending = watch.ending(reaped, isolation="+".join(filter(None, layers)))
         with suppress(OSError):  # the controller is gone as well
             door.sendall(ending.to_line())
 
@@ -121,7 +135,9 @@ def last_line(log: str) -> str:
 class _Watch:
     """The poll loop around one trial."""
 
-    def __init__(self, order: Order, trial: int, log: int, door: socket.socket) -> None:
+    def __init__(self, order: Order, trial: int, log: int, door: socket.socket, group: Group | None) -> None:
+        self._group = group
+        self._is_short: bool | None = None  # of memory, by what the kernel says
         self.is_wanted = True  # somebody waits for the ending
         self._bounds = order.bounds
         self._folders = order.access.writable if order.access else ()
@@ -160,7 +176,12 @@ class _Watch:
                 key.data()
             if not self._is_over:  # what has ended by itself has not run out of time
                 self._check_time()
+        if self._group:
+            self._is_short = self._group.ran_out_of_memory()
+            self._group.kill()
         reaped = end_children()
+        if self._group:
+            self._group.remove()
         self._drain_log()
         return reaped
 
@@ -170,7 +191,7 @@ class _Watch:
         if self._stop:
             status, detail = self._stop
         elif isolation and self._trial in reaped:
-            status, detail = _judge_exit(reaped[self._trial].wait_status, log)
+            status, detail = _judge_exit(reaped[self._trial].wait_status, log, is_short=self._is_short)
         else:
             status, detail = Status.INFRA_ERROR, f"the process did not start or did not end: {last_line(log)}"
         usages = [exit_.usage for exit_ in reaped.values()]
@@ -308,22 +329,27 @@ def _stored_bytes(folders: Sequence[str]) -> int:
     return n_blocks * 512  # man 3 stat: the unit of st_blocks
 
 
-def _judge_exit(wait_status: int, log: str) -> tuple[Status, str]:
+def _judge_exit(wait_status: int, log: str, *, is_short: bool | None) -> tuple[Status, str]:
+    """Say how a process ended by itself; is_short: whether the kernel says that memory ran out, None when it does not say."""
     exit_code = os.waitstatus_to_exitcode(wait_status)
+    if is_short:
+        return Status.OOM, "ended by the kernel, which had no more memory for it"
     if exit_code == 0:
         return Status.OK, ""
     if exit_code == -signal.SIGXCPU:
         return Status.TIMEOUT, "used up its CPU time"
-    if exit_code == -signal.SIGKILL:
+    if exit_code == -signal.SIGKILL and is_short is None:
         return Status.OOM, "killed by SIGKILL, as the kernel does when memory runs out"
     said = f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit status {exit_code}"
     status = Status.OOM if _OUT_OF_MEMORY.search(log[-_LAST_WORDS:]) else Status.FAILED
     return status, f"{said}: {last_line(log)}"
 
 
-def _become_trial(order: Order, supervisor: int, given: Sequence[int], *, fresh: bool) -> NoReturn:
+def _become_trial(order: Order, supervisor: int, given: Sequence[int], group: Group | None, *, fresh: bool) -> NoReturn:
     """Be the process that runs the order, with the given descriptors as 1 (and 2), 3, 4, ... and no others."""
     try:
+        if group:
+            group.join()
         os.setsid()
         die_with_parent()
         if os.getppid() != supervisor:

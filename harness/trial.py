@@ -79,6 +79,10 @@ def call_entry(entry: str, *paths: str) -> None:
     load_entry(entry)(*map(Path, paths))
 
 
+def do_nothing() -> None:
+    """Be a process that ends at once: what is asked for is how it was started."""
+
+
 def _set_limits(bounds: Bounds) -> None:
     """Set the kernel's limits. They are backstops: the supervisor's own are tighter and say what happened.
 

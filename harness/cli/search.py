@@ -7,12 +7,14 @@ import math
 import signal
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
 from harness.campaign import INTERRUPTED, Campaign, Session
 from harness.cli.errors import one_line_errors
 from harness.guards import Guards
+from harness.isolation import AUTO, LEVELS, REQUIREMENTS
 from harness.ledger import LEDGER_FILE, Ledger
 from harness.lines import outcome_line, printed
 from harness.measure import Runner
@@ -25,6 +27,14 @@ from policy.make import POLICIES, make_policy
 from policy.protocol import Learner, Policy, PolicyError
 from targets.manifest import TargetError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.measure import Launch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _LEAST_WINDOW = 3  # enough for two slots, and the same for one: a seed gives one campaign on either
 
 launch = click.option(
@@ -33,18 +43,36 @@ launch = click.option(
 )  # fmt: skip
 
 
+def isolated(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options that say how runs are isolated."""
+    wanted = click.option(
+        "--isolation", default=AUTO, show_default=True, metavar="LEVEL",
+        help=f"auto (all layers that work), {', '.join(LEVELS)}, or container:IMAGE@sha256:DIGEST.",
+    )  # fmt: skip
+    required = click.option(
+        "--require-isolation", "required", type=click.Choice(REQUIREMENTS), default="posix",
+        help="Start nothing on a machine that gives less. strict: network, signals and other processes out of reach.",
+    )  # fmt: skip
+    return wanted(required(command))
+
+
 @click.command()
 @click.argument("target")
 @click.argument("edits", nargs=-1, metavar="[EDIT]...")
 @click.option("--seed", default=0, show_default=True, help="Seed of the training run.")
 @launch
+@isolated
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
 @one_line_errors
-def run(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: bool) -> None:
+def run(  # noqa: PLR0913 -- the parameters of a command are its options
+    target: str, edits: tuple[str, ...], seed: int, launch: str, isolation: str, required: str, as_json: bool
+) -> None:
     """Train and score TARGET once, after the EDITs if there are any. Exits with 1 when there is no metric."""
     sources = open_sources(target)
     snapshot = sources.code.apply(*edits).snapshot
-    with Runner(sources.trainable, launch="exec" if launch == "exec" else "zygote") as runner:
+    with Runner(
+        sources.trainable, launch=_launch(launch), isolation=isolation, required=required, announce=_say
+    ) as runner:
         outcome = runner.run(snapshot, seed)
     click.echo(
         json.dumps({**asdict(outcome), "metric": outcome.metric if outcome.ok else None})
@@ -70,7 +98,7 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
     """
     sources = open_sources(target)
     snapshot = sources.code.apply(*edits).snapshot
-    with Runner(sources.trainable, launch="exec" if launch == "exec" else "zygote") as runner:
+    with Runner(sources.trainable, launch=_launch(launch), announce=_say) as runner:
         found = runner.smoke(snapshot, seed)
         differs = (
             bool(edits) and found.outcome.ok and found.fingerprint != runner.smoke(sources.snapshot, seed).fingerprint
@@ -143,6 +171,7 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
     help="Pause after so many failures in a row; 0: never.",
 )
 @launch
+@isolated
 @one_line_errors
 def search(  # noqa: PLR0913 -- the parameters of a command are its options
     target: str,
@@ -160,6 +189,8 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     max_failures: float,
     pause_after: int,
     launch: str,
+    isolation: str,
+    required: str,
 ) -> None:
     """Search over the code of TARGET: propose typed edits, train, measure, judge, learn.
 
@@ -173,10 +204,8 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     settings = Settings(*where, policy, seed, trials, ahead, replicates, started_from)
     guards = Guards(3600 * hours if hours else math.inf, patience, max_failures, pause_after, until_converged)
     signal.signal(signal.SIGTERM, _interrupt)
-    with (
-        _open_ledger(out, settings, chosen_window=window) as ledger,
-        Runner(found, n_slots=slots, launch="exec" if launch == "exec" else "zygote") as runner,
-    ):
+    runner = Runner(found, n_slots=slots, launch=_launch(launch), isolation=isolation, required=required, announce=_say)
+    with _open_ledger(out, settings, chosen_window=window) as ledger, runner:
         session = Session(out, click.echo, slots, guards)
         record = Campaign(found, ledger, ObjectStore(out), session).run(runner, searcher)
     if isinstance(searcher, Learner):
@@ -190,6 +219,14 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _launch(name: str) -> Launch:
+    return "exec" if name == "exec" else "zygote"
+
+
+def _say(line: str) -> None:
+    click.echo(f"codegraft: {line}", err=True)
 
 
 def _start_policy(name: str, seed: int, checkpoint: Path | None) -> Policy:
