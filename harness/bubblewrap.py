@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from harness.processes import NAMESPACES, namespaces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _PROBE_S = 10.0  # a mount of a dead network file system can hang
 _DEVICES = ("nvidia*", "kfd", "dri")  # of accelerators, below /dev
@@ -36,9 +36,10 @@ class Bubblewrap:
     shown: Path | None = None
     writable: tuple[Path, ...] = ()  # besides the scratch folder
     name: str = "bwrap"
+    inherits: bool = True  # descriptors
 
-    def around(self, command: Sequence[str], scratch: Path) -> list[str]:
-        """Return the command line that starts the command inside."""
+    def around(self, command: Sequence[str], scratch: Path, env: Mapping[str, str]) -> list[str]:
+        """Return the command line that starts the command inside, where it inherits the environment."""
         devices = [str(path) for pattern in _DEVICES for path in sorted(Path("/dev").glob(pattern))]
         hidden = []
         if self.data and self.shown:
@@ -61,7 +62,7 @@ def why_not() -> str:
         "from pathlib import Path\nfor name in " + repr(NAMESPACES) + ": print(Path('/proc/self/ns', name).readlink())"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        command = Bubblewrap().around([sys.executable, "-I", "-S", "-c", look], Path(scratch))
+        command = Bubblewrap().around([sys.executable, "-I", "-S", "-c", look], Path(scratch), {})
         try:
             tried = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:

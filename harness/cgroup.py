@@ -91,6 +91,11 @@ class Campaign:
         end_group(self.folder)
 
 
+def group_name(launcher: int, supervisor: int) -> str:
+    """Name the group of a run; the number of a process alone is taken again in each namespace."""
+    return f"run-{launcher}-{supervisor}"
+
+
 def end_group(folder: Path) -> None:
     """Kill all that is in a group and the groups below it, and remove them. Nothing happens where there is none."""
     with suppress(OSError):

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING
 from harness.trial import PACKAGE_ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ENGINES = ("docker", "podman")
 _PINNED = re.compile(r"[a-z0-9][\w.\-/:]*@sha256:[0-9a-f]{64}")
 _PROBE_S = 60.0  # a first start may unpack the image
 _MAX_TASKS = 8192  # processes and threads of all runs together
+_OF_THIS_MACHINE = ("PATH", "LD_LIBRARY_PATH")  # the image has its own
 _OURS = ("harness", "graph", "mutator", "policy", "targets")
 
 
@@ -40,8 +41,9 @@ class Container:
     engine: str = ""  # the first one that answers, if none is named
     memory_bytes: int = 0  # of all runs together; 0 for all that there is
     name: str = "container"
+    inherits: bool = False  # descriptors
 
-    def around(self, command: Sequence[str], scratch: Path) -> list[str]:
+    def around(self, command: Sequence[str], scratch: Path, env: Mapping[str, str]) -> list[str]:
         """Return the command line that starts the command inside; its first word, our interpreter, becomes the image's."""
         engine = self.engine or why_no_engine()[1] or ENGINES[0]
         user = f"{os.getuid()}:{os.getgid()}"
@@ -49,9 +51,10 @@ class Container:
         memory = [f"--memory={self.memory_bytes}", f"--memory-swap={self.memory_bytes}"] if self.memory_bytes else []
         packages = [Path(PACKAGE_ROOT, name) for name in _OURS]
         return [
-            *(engine, "run", "--rm", "--interactive", "--pull=never", "--network=none", "--read-only"),
+            *(engine, "run", "--rm", "--pull=never", "--network=none", "--read-only"),
             *("--cap-drop=ALL", "--security-opt=no-new-privileges", f"--pids-limit={_MAX_TASKS}", *memory),
             *("--tmpfs=/tmp", f"--user={user}", *same_user, "--workdir=/"),
+            *(f"--env={name}={value}" for name, value in env.items() if name not in _OF_THIS_MACHINE),
             *(_mount(path, "readonly") for path in (*packages, self.shown)),
             _mount(scratch),
             *("--entrypoint=python3", self.image, *command[1:]),

@@ -15,6 +15,7 @@ import gc
 import json
 import math
 import os
+import select
 import selectors
 import shutil
 import socket
@@ -31,7 +32,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
-from harness.cgroup import end_group
+from harness.cgroup import Group, end_group, group_name
 from harness.meter import N_MARKS
 from harness.orders import SANDBOX_LAYERS, Answer, Ending, Order, parse_message, parse_order
 from harness.pages import collapse_pages
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
 
 _MAX_MESSAGE = 1 << 20  # bytes of an order
 _MAX_PASSED = 8  # descriptors with one order
-_READY = b"ready"
+MAX_STARTS = 3000  # of one launcher; importing torch again costs 3 s of CPU, so 1 ms of each, and bounds whatever leaks
+_READY, _RETIRE = b"ready", b"retire"
+_MEET_S, _LOOK_S = 60.0, 0.05  # for an engine to start its container, and between two looks whether it has failed
 _PUT_OFF = ("numpy.ma", "numpy.random")  # what numpy imports when it is first used: 30 ms
 _N_SWEEPS, _SWEEP_S = 20, 0.05  # of the scratch folder
 _BOOT = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); from harness.launcher import main; main(sys.argv[1:])"
@@ -100,8 +103,12 @@ class Enclosure(Protocol):
     def name(self) -> str:
         """Its name in the label of a run."""
 
-    def around(self, command: Sequence[str], scratch: Path) -> list[str]:
-        """Return the command line that starts the command inside, with the descriptors that it is given."""
+    @property
+    def inherits(self) -> bool:
+        """Whether descriptors pass into it."""
+
+    def around(self, command: Sequence[str], scratch: Path, env: Mapping[str, str]) -> list[str]:
+        """Return the command line that starts the command inside, where it finds the environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,7 @@ class Station:
 
     preload: tuple[str, ...]  # modules to import
     scratch: str  # the folder that it deletes in the end
+    number: int  # among those that were started one after the other
     groups: str
     is_grouped: bool
     enclosure: str  # what it should find itself in
@@ -127,19 +135,24 @@ class Station:
 
 
 class Launcher:
-    """The controller's side: starts processes, from any thread."""
+    """The controller's side: starts processes, from any thread.
+
+    A launcher process is replaced after MAX_STARTS and whenever somebody asks for it; what runs below the old one runs on.
+    """
 
     def __init__(
         self, preload: Sequence[str], scratch: Path, env: Mapping[str, str], within: Surroundings = Surroundings()
     ) -> None:
         """Start a launcher that imports preload, owns scratch and lives in env, within these surroundings."""
-        name = within.enclosure.name if within.enclosure else ""
-        groups, outside = str(within.groups or ""), namespaces() if name else ()
-        self._station = Station(tuple(preload), str(scratch), groups, within.is_grouped, name, outside)
-        self._within = within
+        self._preload = tuple(preload)
+        self._scratch = scratch
         self._env = dict(env)
+        self._within = within
         self._lock = threading.Lock()
-        self._spawn()
+        self._n_spawned = self._n_started = 0
+        self._retired: list[_Post] = []
+        self._next: _Post | None = None
+        self._post = self._spawn()
 
     def __enter__(self) -> Self:
         return self
@@ -147,22 +160,22 @@ class Launcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """The process that starts the next order, or what it is enclosed in."""
+        return self._post.process.pid
+
     def close(self) -> None:
         """End what still runs and the launcher, and wait until all of it is gone."""
-        self._channel.close()
-        self._process.wait()
-        self._complaints.close()
+        for post in (*self._retired, *filter(None, [self._next]), self._post):
+            post.close()
 
     def wait_until_ready(self) -> None:
         """Wait for the imports.
 
         Raises: TrialError: the launcher ended instead; with its last line.
         """
-        if self._channel.recv(len(_READY)) != _READY:
-            self._process.wait()
-            self._complaints.seek(0)
-            said = last_line(self._complaints.read().decode(errors="replace"))
-            raise TrialError(f"launcher: ended before it was ready ({said})")
+        self._post.wait_until_ready()
 
     def start(self, order: Order, passed: Sequence[int] = ()) -> Run:
         """Start the order in a process of its own, which gets the passed descriptors as FIRST_FD and following.
@@ -173,62 +186,169 @@ class Launcher:
         near, far = socket.socketpair()
         try:
             with far, self._lock:
+                self._renew()
                 self._send(order.to_json().encode(), [far.fileno(), *passed])
         except BaseException:
             near.close()
             raise
         return Run(near)
 
+    def replace(self) -> None:
+        """Have the launcher process replaced, since something is wrong with it; at once returns, before the new one is ready."""
+        with self._lock:
+            self._next = self._next or self._spawn()
+
+    def _renew(self) -> None:
+        """Let the successor take over once it is ready, so that no run waits for imports."""
+        self._n_started += 1
+        if self._next is None and self._n_started > MAX_STARTS:
+            self._next = self._spawn()
+        if self._next is None or not self._next.has_answered():
+            return
+        post, self._next, self._n_started = self._next, None, 0
+        try:
+            post.wait_until_ready()
+        except TrialError:  # the old one still works
+            post.close()
+            return
+        self._post.retire()
+        self._retired = [each for each in self._retired if each.is_running()]
+        self._retired.append(self._post)
+        self._post = post
+
     def _send(self, message: bytes, descriptors: Sequence[int]) -> None:
         try:
-            socket.send_fds(self._channel, [message], descriptors)
+            socket.send_fds(self._post.channel, [message], descriptors)
         except ConnectionError:  # the launcher was killed: its runs are lost, the next ones need not be
-            self.close()
-            self._spawn()
-            self.wait_until_ready()
-            socket.send_fds(self._channel, [message], descriptors)
+            self._post.close()
+            self._post = self._spawn()
+            self._post.wait_until_ready()
+            socket.send_fds(self._post.channel, [message], descriptors)
 
-    def _spawn(self) -> None:
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the launcher
-        self._channel, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def _spawn(self) -> _Post:
+        self._n_spawned += 1
+        name = self._within.enclosure.name if self._within.enclosure else ""
+        return _Post(
+            Station(
+                self._preload,
+                str(self._scratch),
+                self._n_spawned,
+                str(self._within.groups or ""),
+                self._within.is_grouped,
+                name,
+                namespaces() if name else (),
+            ),
+            self._env,
+            self._within.enclosure,
+        )
+
+
+class _Post:
+    """One launcher process, as the controller sees it."""
+
+    def __init__(self, station: Station, env: Mapping[str, str], enclosure: Enclosure | None) -> None:
+        self._station = station
+        self._env = env
+        self._enclosure = enclosure
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the post
+        if enclosure and not enclosure.inherits:
+            self.channel = self._meet(Path(station.scratch, f"launcher-{station.number}"))
+            return
+        self.channel, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with far:
-            self._process = start_for_good(partial(self._start, far.fileno()))
+            self.process = start_for_good(partial(self._start, str(far.fileno()), (far.fileno(),)))
 
-    def _start(self, channel: int) -> subprocess.Popen[bytes]:
+    def has_answered(self) -> bool:
+        """Whether it is ready, or has ended."""
+        return bool(select.select([self.channel], (), (), 0)[0])
+
+    def wait_until_ready(self) -> None:
+        """Wait for the imports. Raises: TrialError: it ended instead; with its last line."""
+        if self.channel.recv(len(_READY)) != _READY:
+            self.process.wait()
+            self._complaints.seek(0)
+            said = last_line(self._complaints.read().decode(errors="replace"))
+            raise TrialError(f"launcher: ended before it was ready ({said})")
+
+    def retire(self) -> None:
+        """Give it no more orders; it ends with its last run."""
+        with suppress(ConnectionError):
+            self.channel.send(_RETIRE)
+
+    def is_running(self) -> bool:
+        """Whether it still has runs."""
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        """End it and what runs below it."""
+        self.channel.close()
+        self.process.wait()
+        self._complaints.close()
+
+    def _meet(self, door: Path) -> socket.socket:
+        """Start it where no descriptor can be inherited, and wait until it connects, or has ended: then its channel is, too."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(str(door))
+            listener.listen(1)
+            self.process = start_for_good(partial(self._start, str(door), ()))
+            give_up_at = time.monotonic() + _MEET_S
+            try:
+                while self.process.poll() is None and time.monotonic() < give_up_at:
+                    if select.select([listener], (), (), _LOOK_S)[0]:
+                        return listener.accept()[0]
+            finally:
+                door.unlink()
+        self.process.kill()
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        far.close()
+        return near
+
+    def _start(self, channel: str, passed: Sequence[int]) -> subprocess.Popen[bytes]:
         told = json.dumps(asdict(self._station))
-        command = [sys.executable, "-P", "-s", "-B", "-c", _BOOT, str(channel), told]
-        if self._within.enclosure:
-            command = self._within.enclosure.around(command, Path(self._station.scratch))
+        command = [sys.executable, "-P", "-s", "-B", "-c", _BOOT, channel, told]
+        env: Mapping[str, str] | None = self._env
+        if self._enclosure:
+            command = self._enclosure.around(command, Path(self._station.scratch), self._env)
+            if not self._enclosure.inherits:
+                env = None  # the client of an engine looks for its daemon by the user's environment
         return subprocess.Popen(
             command,
-            env=self._env,
+            env=env,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._complaints,
-            pass_fds=(channel,),
+            pass_fds=passed,
             start_new_session=True,  # Ctrl-C is for the controller
         )
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Be a launcher: channel descriptor, and the station as JSON."""
-    channel = socket.socket(fileno=int(arguments[0]))
+    """Be a launcher: channel (a descriptor, or the path of a socket), and the station as JSON."""
+    channel = _connect(arguments[0])
     station = Station(**json.loads(arguments[1]))
     if station.enclosure and (shared := set(station.outside) & set(namespaces())):
         raise RuntimeError(f"{station.enclosure} left it in {', '.join(sorted(shared))}")
     _import_all(station.preload)
     become_subreaper()
     channel.send(_READY)
-    _serve(channel, station)
-    end_children()
-    _clear(station)
+    if _serve(channel, station):
+        end_children()
+        _clear(station)
+
+
+def _connect(channel: str) -> socket.socket:
+    if channel.isdigit():
+        return socket.socket(fileno=int(channel))
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connected.connect(channel)
+    return connected
 
 
 def _clear(station: Station) -> None:
     """Delete what runs have left: also those of another launcher, which may still be dying when this one ends."""
     scratch = Path(station.scratch)
-    for _ in range(_N_SWEEPS):
+    for _ in range(1 if station.enclosure else _N_SWEEPS):  # in an enclosure the folder is a mount, which stays
         shutil.rmtree(scratch, ignore_errors=True)
         if not scratch.exists():
             break
@@ -274,35 +394,48 @@ def _warm_up(torch: ModuleType) -> None:
     torch.set_rng_state(state)
 
 
-def _serve(channel: socket.socket, station: Station) -> None:
-    """Fork a supervisor for each order until the controller closes the channel."""
+def _serve(channel: socket.socket, station: Station) -> bool:
+    """Fork a supervisor for each order, until the controller closes the channel, or retires this launcher and its last run ends.
+
+    Returns: whether the channel was closed.
+    """
     supervisors: dict[int, int] = {}  # pidfd -> pid
+    is_retired = False
     selector = selectors.DefaultSelector()
     selector.register(channel, selectors.EVENT_READ)
-    while True:
+    while not is_retired or supervisors:
         for key, _ in selector.select():
             if key.fd in supervisors:
                 selector.unregister(key.fd)
                 os.close(key.fd)
                 ended = supervisors.pop(key.fd)
                 end_children(spared=frozenset(supervisors.values()))
-                if station.groups:
-                    end_group(Path(station.groups, str(ended)))  # is gone, but for a supervisor that was killed
-            elif supervisor := _accept(channel, station):
+                if station.groups:  # it is gone, but for a supervisor that was killed
+                    end_group(Path(station.groups, group_name(station.number, ended)))
+                continue
+            message, descriptors = _receive(channel)
+            if not message:
+                return True
+            if message == _RETIRE:
+                is_retired = True
+            else:
+                supervisor = _fork(channel, message, descriptors, station)
                 pidfd = os.pidfd_open(supervisor)
                 supervisors[pidfd] = supervisor
                 selector.register(pidfd, selectors.EVENT_READ)
-            else:
-                return
+    return False
 
 
-def _accept(channel: socket.socket, station: Station) -> int | None:
-    """Fork a supervisor for the next order; None when there is none any more."""
-    message, descriptors = b"", list[int]()
+def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the next message; an empty one when there is none any more."""
     with suppress(ConnectionResetError):  # the controller was killed before it read that we are ready
         message, descriptors, _, _ = socket.recv_fds(channel, _MAX_MESSAGE, _MAX_PASSED)
-    if not message:
-        return None
+        return message, descriptors
+    return b"", []
+
+
+def _fork(channel: socket.socket, message: bytes, descriptors: Sequence[int], station: Station) -> int:
+    """Fork a supervisor for an order."""
     door, *passed = descriptors
     supervisor = os.fork()
     if supervisor == 0:
@@ -318,9 +451,11 @@ def _supervise(
     exit_code = 1
     try:
         channel.close()  # or the controller would not see the launcher's end
-        is_grouped = station.groups and station.is_grouped and order.access
-        groups = Path(station.groups) if is_grouped else None
-        supervise(order, door, passed, fresh=not station.preload, enclosure=station.enclosure, groups=groups)
+        group = None
+        if station.groups and station.is_grouped and order.access:
+            name = group_name(station.number, os.getpid())
+            group = Group(Path(station.groups), name, memory_bytes=order.bounds.memory_bytes)
+        supervise(order, door, passed, fresh=not station.preload, enclosure=station.enclosure, group=group)
         exit_code = 0
     except BaseException:  # noqa: BLE001 - a fork never returns into its parent's code
         traceback.print_exc()

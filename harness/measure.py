@@ -189,7 +189,10 @@ class Runner:
             return Outcome(Status.INTEGRITY_VIOLATION, seed=seed, detail=_changed(changed))
         with self._slots:
             outcome = self._measure(snapshot, seed, scoring, rule)
-            return self._measure(snapshot, seed, scoring, rule) if outcome.status is Status.INFRA_ERROR else outcome
+            if outcome.status is not Status.INFRA_ERROR:
+                return outcome
+            self._trials.replace()  # whatever is wrong with it, the next runs have another one
+            return self._measure(snapshot, seed, scoring, rule)
 
     def smoke(self, snapshot: Snapshot, seed: int) -> Smoke:
         """Train the snapshot for three steps and look at what came out, before a budget is spent on it.

@@ -28,7 +28,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from harness.cgroup import Group
 from harness.meter import Hints, Meter, n_marks
 from harness.orders import Ending, Question, parse_answer
 from harness.processes import become_subreaper, descendants, die_with_parent, end_children
@@ -38,6 +37,7 @@ from harness.values import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from harness.cgroup import Group
     from harness.orders import Allowance, Order
     from harness.processes import Exit
 
@@ -68,14 +68,14 @@ def supervise(
     *,
     fresh: bool,
     enclosure: str = "",
-    groups: Path | None = None,
+    group: Group | None = None,
 ) -> None:
     """Run the order to its end and send the Ending through the door, unless its other side has been closed.
 
     passed: descriptors for the process, which finds them from FIRST_FD on; a budget's socket goes before them.
     fresh: run it in a new interpreter, not in a fork of this one.
     enclosure: what this process is in already, for the label.
-    groups: a folder of control groups, of which the process gets one.
+    group: the control group of the process.
     """
     become_subreaper()
     log, log_end = os.pipe()
@@ -87,7 +87,6 @@ def supervise(
         given.insert(1, budget_end.detach())
         meter = (budget, order.allowance)
     supervisor = os.getpid()
-    group = Group(groups, str(supervisor), memory_bytes=order.bounds.memory_bytes) if groups else None
     trial = os.fork()
     if trial == 0:
         _become_trial(order, supervisor, (log_end, *given), group, fresh=fresh)

@@ -597,7 +597,7 @@ def test_killed_controller_leaves_nothing_behind(target: Target, tmp_path: Path)
 
 def test_killed_launcher_is_replaced_and_the_run_repeated(target: Target, snapshot: Snapshot, honest: Outcome) -> None:
     with Runner(target) as runner:
-        os.kill(runner._trials._process.pid, signal.SIGKILL)
+        os.kill(runner._trials.pid, signal.SIGKILL)
         assert runner.run(snapshot, seed=1).metric == honest.metric
 
 

@@ -236,10 +236,10 @@ def test_trial_does_not_outlive_what_watches_it(tmp_path: Path, victim: str) -> 
         launcher.wait_until_ready()
         run = launcher.start(order_for(script, space, None))
         assert wait_for(lambda: len(list(space.work.glob("up*"))) == 2)
-        family = descendants(launcher._process.pid)
+        family = descendants(launcher.pid)
         assert len(family) == 3
-        supervisor = next(process.pid for process in family if process.parent == launcher._process.pid)
-        os.kill(supervisor if victim == "supervisor" else launcher._process.pid, signal.SIGKILL)
+        supervisor = next(process.pid for process in family if process.parent == launcher.pid)
+        os.kill(supervisor if victim == "supervisor" else launcher.pid, signal.SIGKILL)
         assert run.wait().status is Status.INFRA_ERROR
         assert wait_for(lambda: not any(is_alive(process.pid) for process in family))
 
