@@ -19,6 +19,7 @@ from harness.launcher import Surroundings
 from harness.orders import SANDBOX_LAYERS
 from harness.processes import NAMESPACES
 from harness.sandbox import landlock_abi
+from harness.seccomp import offers_filters
 from harness.trial import PACKAGE_ROOT
 from harness.values import TrialError
 
@@ -158,7 +159,7 @@ def choose(wanted: str) -> Plan:
     plan = Plan(LEVELS[wanted] if wanted in LEVELS else _parse(wanted))
     reasons: dict[Layer, Callable[[], str]] = {
         Layer.LANDLOCK: lambda: "" if landlock_abi() else "the kernel has no Landlock",
-        Layer.SECCOMP: lambda: "" if "seccomp" in _try_inside() else "seccomp does not work here",
+        Layer.SECCOMP: lambda: "" if offers_filters() else "the kernel has no seccomp, or codegraft no filter for it",
         Layer.BUBBLEWRAP: bubblewrap.why_not,
         Layer.CGROUP: lambda: cgroup.why_not()[0],
     }

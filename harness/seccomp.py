@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Step = tuple[int, int, int, int]  # struct sock_filter: code, jump if true, jump if false, constant
 
-_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_PR_GET_SECCOMP, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 21, 22, 2
 _AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 _NONE = -1  # no such system call there
 
@@ -134,6 +134,11 @@ class _Check(NamedTuple):
     values: Sequence[int]
     hit: int
     miss: int
+
+
+def offers_filters() -> bool:
+    """Say whether there is a filter for this kernel."""
+    return platform.machine() in _AUDIT and ctypes.CDLL(None).prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
 
 
 def filter_calls() -> bool:

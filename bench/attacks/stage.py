@@ -118,7 +118,9 @@ class Stage:
         if unit not in self._runners:
             target = self._target
             budget = target.budget.model_copy(update={"unit": Unit(unit), "amount": _AMOUNTS[unit]})
-            runner = self._context.enter_context(Runner(target.model_copy(update={"budget": budget})))
+            budgeted = target.model_copy(update={"budget": budget})
+            # One wall at a time: behind a second one nobody would see that the first is gone.
+            runner = self._context.enter_context(Runner(budgeted, isolation="landlock"))
             snapshot = read_snapshot(target.root_dir, target.mutable, frozen=target.frozen)
             outcome = runner.run(snapshot, SEED, scoring=Scoring.GATE)
             self._runners[unit] = (runner, snapshot, outcome.metric)
