@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import html
-import math
-import random
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -18,220 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from graph.snapshot import Snapshot
-from harness.ledger import Ledger, read_record
+from harness.ledger import read_record
 from harness.objects import ObjectStore
-from harness.record import Proposal, Settings
 from harness.report import write_report
-from harness.values import Outcome, Reward, Status, TrialError
-from harness.verdict import incumbent_of, judge, noise_of, screen
+from harness.values import TrialError
+from harness.verdict import noise_of
 from mutator.edit import Edit
+from tests.campaigns import FAILURES, ISOLATION, Fabrication, ran, write_rich
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-BASELINE, NOISE = 2.3140, 0.0087
-HOSTILE = (
-    """</script><img src=x onerror="window.executed=1">'"><script>window.executed=1</script>{{ 7*7 }}\x1b[31m\u202e"""
-)
-SETTINGS = Settings("/home/ada/targets/bytelm", "digest", "bytelm", "val_bpb", "minimize", "ppo", 7, 40, 2, 5)
-ISOLATION = "landlock+seccomp+rlimits"
-SOURCES = {
-    "config.py": b"""\
-from dataclasses import dataclass
-
-
-@dataclass
-class Config:
-    n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 128
-    window: int = 64
-    dropout: float = 0.1
-    learning_rate: float = 0.003
-    weight_decay: float = 0.1
-    warmup: float = 0.05
-    beta2: float = 0.95
-""",
-    "layers.py": b"""\
-import torch.nn.functional as F
-from torch import nn
-
-
-class MLP(nn.Module):
-    def __init__(self, width: int, ratio: int = 4) -> None:
-        super().__init__()
-        self.up = nn.Linear(width, ratio * width)  # (B, T, width) -> (B, T, ratio * width)
-        self.down = nn.Linear(ratio * width, width)
-
-    def forward(self, x):
-        return self.down(F.gelu(self.up(x)))
-""",
-    "optim.py": b"""\
-import torch
-
-
-def build_optimizer(model, config):
-    decay = [p for p in model.parameters() if p.ndim >= 2]
-    rest = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2))
-""",
-}
-_FORWARD = "layers:MLP.forward/call.F.gelu"
-# kind, site, choice, file, pattern, replacement, mean gain
-EDITS = (
-    (
-        "swap-optimizer",
-        "optim:build_optimizer/call.AdamW",
-        "to=Lion",
-        "optim.py",
-        r"torch\.optim\.AdamW",
-        "Lion",
-        -0.01,
-    ),
-    ("swap-activation", _FORWARD, "to=F.silu", "layers.py", r"F\.gelu", "F.silu", 0.004),
-    ("swap-activation", _FORWARD, "to=relu_squared", "layers.py", r"F\.gelu\((.*)\)\)", r"F.relu(\1).square())", 0.02),
-    (
-        "set-argument",
-        "layers:MLP.__init__/call.Linear",
-        "bias=false",
-        "layers.py",
-        r"width\)  #",
-        "width, bias=False)  #",
-        0.003,
-    ),
-    (
-        "insert-norm",
-        "layers:MLP.forward/return",
-        "what=rms",
-        "layers.py",
-        r"up\(x\)",
-        "up(F.rms_norm(x, x.shape[-1:]))",
-        0.03,
-    ),
-    ("drop-argument", "optim:build_optimizer/call.AdamW", "name=betas", "optim.py", r", betas=\(.*?\)\)", ")", -0.006),
-)
-
-
-class _Campaign:
-    """Writes a campaign as the loop does: program version, proposal, runs, verdict."""
-
-    def __init__(self, folder: Path, settings: Settings = SETTINGS, metrics: tuple[float, ...] = ()) -> None:
-        self.store = ObjectStore(folder)
-        self.ledger = Ledger.create(folder, settings)
-        self.best = Snapshot(SOURCES)
-        self.commits = {self.best.digest: self.store.commit(SOURCES, None, "baseline")}
-        self.number = 0
-        baseline = [_ran(metric, seed=index) for index, metric in enumerate(metrics)]
-        for index, outcome in enumerate(baseline):
-            self.ledger.add_baseline(index, outcome)
-        if len(baseline) > 1:
-            self.noise, self.incumbent = noise_of(baseline), incumbent_of(baseline)
-
-    def propose(self, edit: Edit, files: Mapping[str, bytes]) -> Snapshot:
-        self.number += 1
-        snapshot = self.best.with_files({**self.best.files, **files}, edit=edit.uri)
-        parent = self.commits[self.best.digest]
-        self.commits.setdefault(snapshot.digest, self.store.commit(snapshot.files, parent, f"trial {self.number}"))
-        self.ledger.add_proposal(
-            Proposal(self.number, edit, self.best.digest, snapshot.digest, self.commits[snapshot.digest])
-        )
-        return snapshot
-
-    def judge(self, snapshot: Snapshot, outcomes: list[Outcome], reason: str = "") -> None:
-        for index, outcome in enumerate(outcomes):
-            self.ledger.add_run(self.number, index, outcome)
-        verdict = judge(outcomes, self.incumbent, self.noise, sign=-1.0)
-        ran = math.isfinite(verdict.z)
-        terms = (
-            (("metric", math.asinh(verdict.z)), ("novelty", 0.12), ("complexity", -0.03))
-            if ran
-            else (("failure", -5.0),)
-        )
-        trial = self.ledger.add_verdict(self.number, replace(verdict, reason=reason or verdict.reason), Reward(terms))
-        if trial.kept:
-            self.best, self.incumbent = snapshot, incumbent_of(outcomes)
-
-    def finish(self, reason: str) -> None:
-        self.ledger.stop(reason)
-        self.ledger.close()
-
-
-def _ran(metric: float, seed: int) -> Outcome:
-    log = f"step 100 loss {metric + 0.4:.4f}\nstep 600 loss {metric:.4f}\nsaved model.safetensors\n"
-    return Outcome(Status.OK, metric, seed, 6.1, 5.8, 412 << 20, 600, log_tail=log, isolation=ISOLATION)
-
-
-def _broke(status: Status, detail: str, log_tail: str) -> Outcome:
-    return Outcome(
-        status,
-        seed=1,
-        wall_s=0.9,
-        cpu_s=0.8,
-        peak_rss_bytes=301 << 20,
-        detail=detail,
-        log_tail=log_tail,
-        isolation=ISOLATION,
-    )
-
-
-FAILURES = (
-    _broke(Status.FAILED, "RuntimeError in layers.py:11", "RuntimeError: mat1 and mat2 shapes cannot be multiplied\n"),
-    _broke(Status.INVALID_METRIC, "val_bpb is nan", "step 40 loss nan\n"),
-    _broke(Status.INTEGRITY_VIOLATION, "causality probe failed: position 17 changes when later inputs are removed", ""),
-    _broke(Status.TIMEOUT, "120.0 s of wall time are used up at step 212", "step 212 loss 2.9113\n"),
-)
-
-
-def _random_edit(rng: random.Random, files: Mapping[str, bytes]) -> tuple[Edit, str, bytes, float]:
-    """Draw an edit with its effect: half literals, half typed kinds, as a campaign does."""
-    while True:
-        if rng.random() < 0.6:
-            name, value = rng.choice(re.findall(r"(\w+): (?:int|float) = ([\d.]+)", files["config.py"].decode()))
-            scale = rng.choice([0.5, 0.8, 1.25, 2.0])
-            to = max(1, round(int(value) * scale)) if value.isdigit() else round(float(value) * scale, 6)
-            edit = Edit("scale-literal", f"config:Config/{name}", (("by", scale),), f"{rng.getrandbits(32):08x}")
-            path, pattern, new, effect = "config.py", rf"({name}: \w+ = )[\d.]+", rf"\g<1>{to}", rng.gauss(-0.02, 0.03)
-        else:
-            kind, site, choice, path, pattern, new, effect = rng.choice(EDITS)
-            name, value = choice.split("=")
-            edit = Edit(kind, site, ((name, value),), f"{rng.getrandbits(32):08x}")
-        changed = re.sub(pattern, new, files[path].decode(), count=1).encode()
-        if changed != files[path]:
-            return edit, path, changed, effect
-
-
-def _write_rich(folder: Path, *, n_trials: int, settings: Settings = SETTINGS) -> None:
-    """Write a campaign with every fate in it; trial 23 is hostile in every string, trial 31 diverged."""
-    rng = random.Random(3)
-    campaign = _Campaign(folder, settings, tuple(BASELINE + rng.gauss(0, NOISE) for _ in range(5)))
-    level = BASELINE  # the true metric of the incumbent
-    for number in range(1, n_trials + 1):
-        edit, path, changed, effect = _random_edit(rng, campaign.best.files)
-        if number == 23:
-            _try_hostile(campaign)
-            continue
-        snapshot = campaign.propose(edit, {path: changed})
-        if number == 31 or rng.random() < 0.15:
-            campaign.judge(snapshot, [_ran(129.4, seed=0) if number == 31 else rng.choice(FAILURES)])
-            continue
-        outcomes = [_ran(level - effect + rng.gauss(0, NOISE), seed=0)]
-        if screen(outcomes[0], campaign.incumbent, campaign.noise, sign=-1.0):
-            outcomes += [_ran(level - effect + rng.gauss(0, NOISE), seed=seed) for seed in (1, 2, 3)]
-        campaign.judge(snapshot, outcomes)
-        level -= effect if campaign.best is snapshot else 0.0
-    campaign.finish(f"all {n_trials} trials are done")
-
-
-def _try_hostile(campaign: _Campaign) -> None:
-    edit = Edit(HOSTILE, HOSTILE, ((HOSTILE, HOSTILE),), HOSTILE)
-    name = HOSTILE.replace("/", "") + ".py"
-    source = HOSTILE.encode() + b"\xff\n" + SOURCES["layers.py"]
-    snapshot = campaign.propose(edit, {"layers.py": source, name: HOSTILE.encode()})
-    printed = HOSTILE + "\udcff"  # what surrogateescape makes of a byte that is no UTF-8
-    broken = Outcome(Status.FAILED, detail=printed, log_tail=printed * 3, isolation=HOSTILE)
-    campaign.judge(snapshot, [broken], reason=HOSTILE)
+    from collections.abc import Iterator
 
 
 class _Visit:
@@ -288,12 +80,12 @@ def visit(browser: Browser) -> Iterator[Open]:
 @pytest.fixture(scope="session")
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rich")
-    _write_rich(folder, n_trials=40)
+    write_rich(folder, n_trials=40)
     return write_report(folder)
 
 
 def test_campaign_without_a_baseline_says_that_there_is_no_answer_yet(tmp_path: Path, visit: Open) -> None:
-    _Campaign(tmp_path).ledger.close()
+    Fabrication(tmp_path).ledger.close()
     page = visit(write_report(tmp_path)).page
     expect(page.locator(".lead")).to_have_text(
         "No answer yet: 0 of 5 baseline runs gave a val_bpb, and the noise needs two."
@@ -302,7 +94,7 @@ def test_campaign_without_a_baseline_says_that_there_is_no_answer_yet(tmp_path: 
 
 
 def test_failed_baseline_shows_why_it_failed(tmp_path: Path, visit: Open) -> None:
-    campaign = _Campaign(tmp_path)
+    campaign = Fabrication(tmp_path)
     campaign.ledger.add_baseline(0, FAILURES[0])
     campaign.finish("the baseline failed")
     page = visit(write_report(tmp_path)).page
@@ -312,7 +104,7 @@ def test_failed_baseline_shows_why_it_failed(tmp_path: Path, visit: Open) -> Non
 
 
 def test_baseline_alone_is_reported_with_its_noise_and_no_trial(tmp_path: Path, visit: Open) -> None:
-    _Campaign(tmp_path, metrics=(2.30, 2.32, 2.31, 2.33, 2.29)).ledger.close()
+    Fabrication(tmp_path, metrics=(2.30, 2.32, 2.31, 2.33, 2.29)).ledger.close()
     shown = visit(write_report(tmp_path))
     expect(shown.page.locator(".lead")).to_have_text("The baseline is measured; no trial has been judged yet.")
     expect(shown.page.locator(".state")).to_have_text("Unfinished: 0 of 40 trials judged.")
@@ -323,9 +115,9 @@ def test_baseline_alone_is_reported_with_its_noise_and_no_trial(tmp_path: Path, 
 
 
 def test_running_campaign_is_reported_while_its_writer_works(tmp_path: Path, visit: Open) -> None:
-    campaign = _Campaign(tmp_path, metrics=(2.30, 2.32, 2.31))
+    campaign = Fabrication(tmp_path, metrics=(2.30, 2.32, 2.31))
     worse = campaign.propose(Edit("swap-activation", "layers:MLP.forward/call.F.gelu"), {"layers.py": b"worse\n"})
-    campaign.judge(worse, [_ran(2.5, seed=0)])
+    campaign.judge(worse, [ran(2.5, seed=0)])
     campaign.propose(Edit("swap-activation", "layers:MLP.forward/call.F.gelu"), {"layers.py": b"running\n"})
     page = visit(write_report(tmp_path)).page
     campaign.ledger.close()
