@@ -16,7 +16,8 @@ _HELP = f"""Write CAMPAIGN in the format of another tool; a campaign may be runn
 \b
 {_TABLE}
 
-tsv and jsonl go to stdout, the others to their place in CAMPAIGN, where each export replaces the one before.
+tsv and jsonl go to stdout, the others to their place in CAMPAIGN, where each export replaces the one before. From parquet on, a format
+needs its extra: pip install "codegraft[parquet]". Nothing leaves this machine.
 """
 
 

@@ -66,6 +66,36 @@ FORMATS = {
         ),
         Format("jsonl", "trials.jsonl", "a line per trial with all that is known: jq, pandas, DuckDB", to_stdout=True),
         Format("chrome", "trace.json", "timeline of the slots: ui.perfetto.dev, chrome://tracing"),
+        Format(
+            "parquet",
+            "parquet",
+            "trials.parquet, a row per trial, and runs.parquet, a row per run: pandas, DuckDB",
+            ("pyarrow",),
+            is_folder=True,
+        ),
+        Format("optuna", "optuna.db", "a study: optuna-dashboard sqlite:///FILE", ("optuna",)),
+        Format(
+            "tensorboard",
+            "tensorboard",
+            "a step per trial: tensorboard --logdir FOLDER",
+            ("tensorboardX",),
+            is_folder=True,
+        ),
+        Format(
+            "mlflow",
+            "mlflow",
+            "a step per trial: mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow.db",
+            ("mlflow", "sqlalchemy", "alembic"),
+            is_folder=True,
+        ),
+        Format(
+            "wandb",
+            "wandb",
+            "an offline run, a step per trial: wandb sync FOLDER/wandb/offline-run-*",
+            ("wandb",),
+            is_folder=True,
+        ),
+        Format("trackio", "trackio", "a step per trial: TRACKIO_DIR=FOLDER trackio show", ("trackio",), is_folder=True),
     )
 }
 
