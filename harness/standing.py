@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from harness.conclude import BASELINE, contributions, effect, recommended
-from harness.report.facts import Best, count_failures, find_best, measure_noise
+from harness.report.facts import Best, StoppingFacts, count_failures, find_best, measure_noise, stopping_facts
 from harness.values import Decision, Scoring
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def standing_json(record: Record) -> dict[str, object]:
         "verdicts": _count_verdicts(record),
         "failures": dict(count_failures(record.trials)),
         "final": _final_json(record),
+        "early": asdict(early) if (early := stopping_facts(record)) else None,
         "stop_reason": record.stop_reason,
     }
 
@@ -72,7 +73,16 @@ def standing_lines(record: Record) -> Iterator[str]:
         yield f"failures  {_listed(failures)}"
     yield f"best      {_best_line(record)}"
     yield from _final_lines(record)
+    if stopping := stopping_facts(record):
+        yield f"early     {_stopping_text(stopping)}"
     yield f"stopped   {record.stop_reason or 'no: it runs, or it was cut off; `codegraft search` with the same options goes on'}"
+
+
+def _stopping_text(found: StoppingFacts) -> str:
+    audit = (
+        f"{found.n_false} of {found.n_audited} audited would have been kept (at most {100 * found.rate_at_most:.0f} %)"
+    )
+    return f"{found.n_stopped} stopped, {100 * found.saved:.0f} % of the budget saved; {audit}"
 
 
 def _final_lines(record: Record) -> Iterator[str]:

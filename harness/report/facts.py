@@ -13,7 +13,7 @@ from enum import StrEnum
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from harness.values import Decision
+from harness.values import Decision, Status
 from harness.verdict import Noise, incumbent_of, noise_of
 
 if TYPE_CHECKING:
@@ -151,3 +151,35 @@ def isolation_levels(record: Record) -> tuple[str, ...]:
     return tuple(
         level for level, _ in Counter(each.isolation for each in all_runs(record) if each.isolation).most_common()
     )
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingFacts:
+    """What the stopping rule did, and what it cost as far as its audit shows."""
+
+    n_stopped: int
+    n_audited: int  # that it would have stopped, and that went on to the end to see what it costs
+    n_false: int  # of them, those that were kept
+    saved: float  # share of the budgets of all first runs that was not spent
+
+    @property
+    def rate_at_most(self) -> float:
+        """The false-kill rate that the audit allows: the upper end of Wilson's one-sided 95 % interval; 1 without an audit."""
+        n, k, z = self.n_audited, self.n_false, 1.645
+        if not n:
+            return 1.0
+        middle, spread = k + z * z / 2, z * math.sqrt(k * (n - k) / n + z * z / 4)
+        return min(1.0, (middle + spread) / (n + z * z))
+
+
+def stopping_facts(record: Record) -> StoppingFacts | None:
+    """Sum up what the stopping rule did; None where there is none."""
+    if record.settings.stopping == "none":
+        return None
+    firsts = [(trial, trial.outcomes[0]) for trial in record.trials if trial.outcomes[0].isolation]
+    audited = [trial for trial, first in firsts if not math.isnan(first.doomed_at)]
+    stopped = [first for _, first in firsts if first.status is Status.STOPPED]
+    whole = max((outcome.steps for outcome in record.baseline), default=0)
+    spared = sum(1 - first.steps / whole for first in stopped) if whole else 0.0
+    saved = spared / len(firsts) if firsts else 0.0
+    return StoppingFacts(len(stopped), len(audited), sum(trial.kept for trial in audited), saved)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.conclude import BASELINE, contributions, effect, recommended
 from harness.ledger import read_record
 from harness.objects import ObjectStore
 from harness.record import Record
@@ -33,9 +34,11 @@ from harness.report.facts import (
     isolation_levels,
     kind_facts,
     measure_noise,
+    stopping_facts,
 )
 from harness.report.lineage import build_lineage
 from harness.report.text import duration_text, number_text, printable
+from harness.values import Scoring
 
 if TYPE_CHECKING:
     from harness.verdict import Noise
@@ -88,8 +91,18 @@ def render_page(record: Record, store: ObjectStore) -> str:
         kinds=[(kind, strip_marks(kind, reach)) for kind in kinds],
         reach=reach,
         patch=_patch(record, store),
+        early=stopping_facts(record),
+        **_evaluation(record, sign),
         diffs=_diffs(record, store),
     )
+
+
+def _evaluation(record: Record, sign: float) -> dict[str, object]:
+    """Return what the last evaluation showed, for the section of that name."""
+    role = recommended(record, sign=sign)
+    fresh = effect(record, role, BASELINE, sign=sign)
+    test = effect(record, role, BASELINE, sign=sign, scoring=Scoring.FINAL)
+    return {"role": role, "fresh": fresh, "test": test, "edits": contributions(record, sign=sign)}
 
 
 def _diffs(record: Record, store: ObjectStore) -> dict[int, tuple[FileDiff, ...]]:
