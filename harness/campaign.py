@@ -18,6 +18,7 @@ from harness.guards import Guards, no_room, reason_to_stop
 from harness.lines import baseline_line, noise_line, printed, recheck_line, trial_line
 from harness.programs import Programs
 from harness.record import Final, Proposal, Recheck
+from harness.stopping import make_rule
 from harness.values import Outcome, Scoring, Status, TrialError
 from harness.verdict import Noise, judge, noise_of, wanted
 from mutator.shipped import default_grammar
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from harness.objects import ObjectStore
     from harness.programs import Program
     from harness.record import Record
+    from harness.stopping import StoppingRule
     from harness.values import Trial
     from harness.verdict import Wanted
     from mutator.edit import Edit
@@ -210,9 +212,12 @@ class Campaign:
         """Submit the runs that a trial's verdict needs as far as that is known, but for those that are under way."""
         snapshot = self._programs.read(self._proposal(number).commit)
         for index, run in self._missing(number):
-            self._submit((number, index), snapshot, run.seed, run.scoring)
+            rule = self._rule(number) if index == 0 else None
+            self._submit((number, index), snapshot, run.seed, run.scoring, rule)
 
-    def _submit(self, key: Key, snapshot: Snapshot, seed: int, scoring: Scoring) -> None:
+    def _submit(
+        self, key: Key, snapshot: Snapshot, seed: int, scoring: Scoring, rule: StoppingRule | None = None
+    ) -> None:
         if key in self._submitted:
             return
         self._submitted.add(key)
@@ -222,7 +227,7 @@ class Campaign:
                 smoke = self._runner.smoke(snapshot, seed).outcome
                 if not smoke.ok and smoke.status is not Status.INFRA_ERROR:
                     return smoke
-            return self._runner.run(snapshot, seed, scoring=scoring)
+            return self._runner.run(snapshot, seed, scoring=scoring, rule=rule)
 
         self._executor.submit(key, run)
 
@@ -244,6 +249,19 @@ class Campaign:
             outcomes, standing, self._noise, sign=self._target.sign, unseen=self._settings.seed + _UNSEEN + number
         )
         return list(enumerate(runs))[len(outcomes) :]
+
+    def _rule(self, number: int) -> StoppingRule | None:
+        """Make the stopping rule of a trial's first run, from what was known when it was proposed."""
+        known = self._proposal(number).known
+        finished = [trial.outcomes[0].curve for trial in self._ledger.record.trials if trial.number <= known]
+        return make_rule(
+            self._settings.stopping,
+            baseline=[outcome.curve for outcome in self._ledger.record.baseline],
+            finished=finished,
+            incumbent=self._parents[number].curve,
+            seed=self._settings.seed,
+            number=number,
+        )
 
     def _recheck(self) -> None:
         """Now and then, run the incumbent and the baseline once more, on a seed that selected neither."""

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from harness.ledger import Ledger, read_record
 from harness.objects import ObjectStore
 from harness.record import Settings
-from harness.values import Decision
+from harness.values import Decision, Status
 
 CODEGRAFT = str(Path(sys.executable).with_name("codegraft"))
 TOY = Path(__file__).parent.parent / "targets" / "toy"
@@ -33,7 +34,9 @@ def facts(folder):
         (t.number, t.edit, t.parent, t.commit, [(o.status, o.metric, o.seed) for o in t.outcomes], t.verdict, t.reward)
         for t in record.trials
     ]
-    return [(o.seed, o.metric) for o in record.baseline], trials, record.stop_reason
+    later = [(r.trial, r.incumbent.metric, r.baseline.metric) for r in record.rechecks]
+    later += [(f.trial, f.role, f.scoring, f.outcome.seed, f.outcome.metric) for f in record.finals]
+    return [(o.seed, o.metric, o.curve) for o in record.baseline], trials, later, record.stop_reason
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +140,80 @@ def test_a_killed_ppo_search_resumes_and_ends_as_the_uninterrupted_one(finished,
 @pytest.mark.parametrize("n_lines", [1, 3, 5, 6, 9])
 def test_a_search_killed_anywhere_ends_as_the_uninterrupted_one(local, tmp_path, n_lines):
     kill_and_resume(local, tmp_path / "killed", "local", n_lines)
+
+
+LONG = ["search", "toy", "--policy", "local", "--trials", "24", "--seed", "3", "--window", "3"]
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """A campaign in which something is kept, stopped, looked at again and evaluated in the end."""
+    out = tmp_path_factory.mktemp("campaigns") / "long"
+    done = codegraft(*LONG, "--out", out, "--slots", 1)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_looked_at_again_and_evaluated_on_seeds_that_selected_nothing(long):
+    out, printed = long
+    record = read_record(out)
+    assert record.kept
+    assert any(trial.status is Status.STOPPED for trial in record.trials)
+    assert [recheck.trial for recheck in record.rechecks] == [t.number for t in record.kept if t.number <= 20][-1:]
+    used = {outcome.seed for trial in record.trials for outcome in trial.outcomes}
+    assert used.isdisjoint({final.outcome.seed for final in record.finals} | {record.rechecks[0].incumbent.seed})
+    assert {(final.role, final.scoring) for final in record.finals} >= {
+        (role, scoring) for role in ("baseline", "incumbent") for scoring in ("search", "final")
+    }
+    assert "fresh     val_loss" in printed
+    assert "test      val_loss" in printed
+    status = json.loads(codegraft("status", out, "--json").stdout)
+    assert status["final"]["test"]["mean"] > 0
+    assert status["early"]["n_stopped"] >= 1
+
+
+@pytest.mark.slow
+def test_a_campaign_killed_again_and_again_on_more_slots_ends_as_the_uninterrupted_one(long, tmp_path):
+    out = tmp_path / "killed"
+    command = [CODEGRAFT, *LONG, "--out", str(out), "--slots", "2"]
+    for n_trials in (0, 4, 15, 18, 21):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while not (out / "ledger.db").exists() or len(read_record(out).trials) < n_trials:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert len(read_record(out).trials) < 24
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert facts(out) == facts(long[0])
+
+
+def test_a_session_ends_early_and_the_next_one_goes_on(finished, tmp_path):
+    out = tmp_path / "c"
+    options = ["search", "toy", "--policy", "ppo", "--trials", 8, "--seed", 3, "--out", out]
+    done = codegraft(*options, "--patience", 4)
+    assert done.returncode == 0, done.stderr
+    assert "stopped   no improvement: " in done.stdout
+    assert 4 <= len(read_record(out).trials) < 8
+    assert codegraft(*options, "--hours", 1).returncode == 0
+    assert len(read_record(out).trials) == 8
+
+
+def test_crashes_in_a_row_pause_the_campaign_and_the_same_command_goes_on(tmp_path):
+    whole = "b''.join(open(name, 'rb').read() for name in ('config.py', 'model.py', 'optim.py'))"
+    unedited = b"".join((TOY / name).read_bytes() for name in ("config.py", "model.py", "optim.py"))
+    guard = f"    if len({whole}) != {len(unedited)}:\n        raise SystemExit('edited')\n"
+    folder = toy_with(tmp_path, "train.py", "def main() -> None:\n", f"def main() -> None:\n{guard}")
+    out = tmp_path / "c"
+    done = search(out, "--pause-after", 2, target=folder, trials=12)
+    assert done.returncode == 0, done.stderr
+    paused = len(read_record(out).trials)
+    assert "stopped   paused: 2 trials in a row failed" in done.stdout
+    assert paused < 12
+    again = search(out, "--pause-after", 0, target=folder, trials=12)
+    assert "stopped   finished: 12 trials" in again.stdout
+    assert len(read_record(out).trials) == 12
 
 
 def test_a_campaign_leaves_a_checkpoint_that_the_next_one_starts_from(finished, tmp_path):
@@ -244,6 +321,7 @@ def test_other_options_for_the_same_folder_are_refused_in_one_line(finished):
         (["search", "toy"], "Missing option '--out'"),
         (["search", "toy", "--out", "{tmp}/c", "--policy", "dqn"], "policy 'dqn': is not known; write one of"),
         (["search", "toy", "--out", "{tmp}/c", "--policy", "local", "--checkpoint", "{tmp}/p"], "local has no weights"),
+        (["search", "toy", "--out", "{tmp}/c", "--policy", "random", "--stopping", "trend"], "rule 'trend': is not known"),
         (["search", "nowhere", "--out", "{tmp}/c"], "nowhere: is no folder"),
         (["search", "{tmp}", "--out", "{tmp}/c"], "has no codegraft.toml; write one"),
         (["apply", "toy", "scale@nothing"], "is no edit kind"),

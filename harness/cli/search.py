@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 from harness.campaign import INTERRUPTED, Campaign, Session
-from harness.cli.errors import one_line_errors
+from harness.cli.errors import WrongUse, one_line_errors
 from harness.guards import Guards
 from harness.isolation import AUTO, LEVELS, REQUIREMENTS
 from harness.ledger import LEDGER_FILE, Ledger
@@ -22,6 +22,7 @@ from harness.objects import ObjectStore
 from harness.record import Settings
 from harness.sources import open_sources, open_target, read_target
 from harness.standing import standing_lines
+from harness.stopping import make_rule
 from harness.values import TrialError
 from policy.make import POLICIES, make_policy
 from policy.protocol import Learner, Policy, PolicyError
@@ -152,6 +153,12 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
     type=click.Path(path_type=Path),
     help="Start the policy from a checkpoint, as a campaign leaves one.",
 )
+@click.option(
+    "--stopping",
+    default="median",
+    show_default=True,
+    help="Rule that ends hopeless runs early, where the training sends hints: none, median, asha, or optuna:PRUNER.",
+)
 @click.option("--hours", type=click.FloatRange(0, min_open=True), help="End this session after so many hours.")
 @click.option("--patience", type=click.IntRange(1), help="End after so many trials without a keep.")
 @click.option(
@@ -183,6 +190,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     window: int | None,
     replicates: int,
     checkpoint: Path | None,
+    stopping: str,
     hours: float | None,
     patience: int | None,
     until_converged: bool,
@@ -201,7 +209,8 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     where = (str(found.folder), read_target(found).digest, found.name, found.metric, found.direction)
     started_from = str(checkpoint.absolute()) if checkpoint else ""
     ahead = window or max(_LEAST_WINDOW, slots * 3 // 2)
-    settings = Settings(*where, policy, seed, trials, ahead, replicates, started_from)
+    settings = Settings(*where, policy, seed, trials, ahead, replicates, started_from, stopping)
+    _check_rule(stopping)
     guards = Guards(3600 * hours if hours else math.inf, patience, max_failures, pause_after, until_converged)
     signal.signal(signal.SIGTERM, _interrupt)
     runner = Runner(found, n_slots=slots, launch=_launch(launch), isolation=isolation, required=required, announce=_say)
@@ -215,6 +224,14 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     click.echo(f"report    codegraft report {out}")
     if record.stop_reason == INTERRUPTED:
         raise click.Abort
+
+
+def _check_rule(name: str) -> None:
+    """Refuse a stopping rule that does not exist before anything runs."""
+    try:
+        make_rule(name, baseline=(), finished=(), incumbent=(), seed=0, number=0)
+    except TrialError as error:
+        raise WrongUse(str(error)) from error
 
 
 def _interrupt(*_: object) -> None:
