@@ -24,8 +24,6 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from harness.meter import Hints, Meter, n_marks
@@ -310,21 +308,29 @@ class _Watch:
         self._others_cpu_s = sum(process.cpu_s for process in running if process.pid != self._trial)
         if len(running) > _MAX_PROCESSES:
             self._kill(Status.FAILED, f"started more than {_MAX_PROCESSES} processes")
-        elif rss_bytes + _stored_bytes(self._folders) > self._bounds.memory_bytes:
+        elif (stored_bytes := _stored_bytes(self._folders)) == sys.maxsize:
+            self._kill(Status.OOM, f"wrote more than {_MAX_FILES} files")
+        elif rss_bytes + stored_bytes > self._bounds.memory_bytes:
             self._kill(Status.OOM, f"used more than {self._bounds.memory_bytes >> 20} MB of memory and files")
         elif not self._stop and sum(process.cpu_s for process in running) > self._bounds.cpu_s:
             self._ask_to_end(Status.TIMEOUT, f"used more than {self._bounds.cpu_s:g} s of CPU time")
 
 
 def _stored_bytes(folders: Sequence[str]) -> int:
-    """Add up the files of a trial, which lie in memory; too many to count in passing are more than it may use."""
-    paths = [path for folder in folders for path in islice(Path(folder).rglob("*"), _MAX_FILES + 1)]
-    if len(paths) > _MAX_FILES:
-        return sys.maxsize
-    n_blocks = 0
-    for path in paths:
-        with suppress(OSError):  # it is gone since it was listed
-            n_blocks += path.lstat().st_blocks
+    """Add up the files of a trial, which lie in memory; too many to count in passing are more than it may use.
+
+    Entries are read one by one, because a list of a million of them would fill the supervisor.
+    """
+    pending, n_files, n_blocks = list(folders), 0, 0
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as entries:  # a folder may be gone since it was listed
+            for entry in entries:
+                n_files += 1
+                if n_files > _MAX_FILES:
+                    return sys.maxsize
+                with suppress(OSError):
+                    n_blocks += entry.stat(follow_symlinks=False).st_blocks
+                    pending += [entry.path] * entry.is_dir(follow_symlinks=False)
     return n_blocks * 512  # man 3 stat: the unit of st_blocks
 
 
