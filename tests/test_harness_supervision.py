@@ -50,7 +50,7 @@ NEVER_ENDING = {
     "slow import": "open('slow.py', 'w').write('import time; time.sleep(600)')\nimport slow",
     "exit function": "atexit.register(time.sleep, 600)",
     "destructor": "class Slow:\n    def __del__(self): time.sleep(600)\nSlow()",
-    "signal handler": "signal.signal(signal.SIGALRM, lambda *_: time.sleep(600)); signal.setitimer(signal.ITIMER_REAL, 0.01); time.sleep(600)",
+    "signal handler": "signal.signal(signal.SIGUSR1, lambda *_: time.sleep(600)); os.kill(os.getpid(), signal.SIGUSR1)",
     "thread at exit": "import threading; threading.Thread(target=time.sleep, args=(600,)).start()",
     "standard output at exit": "class Slow:\n    closed = False\n    def flush(self): time.sleep(600)\nsys.stdout = Slow()",
     "handler of the end": "signal.signal(signal.SIGTERM, lambda *_: time.sleep(600)); time.sleep(600)",
@@ -81,6 +81,7 @@ def test_a_run_that_ends_at_its_deadline_has_one_status_with_its_own_reason(laun
     assert is_gone(tmp_path)
 
 
+@pytest.mark.slow
 def test_very_many_small_files_are_a_limit_of_their_own(launcher, tmp_path):
     script = "for i in range(1_000_000): os.close(os.open(f'{i}', os.O_CREAT))"
     ending = run(launcher, tmp_path, script)
