@@ -18,7 +18,6 @@ import re
 import shutil
 import socket
 import sys
-import threading
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from hashlib import blake2b
@@ -34,12 +33,14 @@ from harness.launcher import Launcher, Surroundings
 from harness.orders import QUESTIONS, Access, Allowance, Bounds, Ending, Order, call
 from harness.predictor import serve_predictor
 from harness.scorer import Task, run_scorer
-from harness.trial import FIRST_FD, do_nothing
+from harness.slots import Machine, Slots
+from harness.start import Way, look, start_first
+from harness.trial import FIRST_FD
 from harness.values import Outcome, Scoring, Smoke, Status, TrialError
 from harness.workspace import Workspace, make_scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from graph.snapshot import Snapshot
     from harness.isolation import Plan
@@ -72,7 +73,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|inf)"
 class Runner:
     """Measures snapshots of one target; safe to use from many threads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first have defaults, and callers name them
         self,
         target: Target,
         *,
@@ -80,11 +81,13 @@ class Runner:
         launch: Launch = "zygote",
         isolation: str = AUTO,
         required: str = "posix",
+        gpus: Sequence[str] = (),
         announce: Callable[[str], object] = lambda line: None,
     ) -> None:
         """Be ready to enter.
 
         n_slots: how many runs may be under way at the same time; more wait.
+        gpus: what CUDA_VISIBLE_DEVICES says in the runs of each slot; without any, what it says here.
         launch: fork trials from a process that has imported the target's libraries, or start a fresh interpreter each.
         isolation: what `harness.isolation.choose` reads: auto, a level, layers, or a container.
         required: one of `harness.isolation.REQUIREMENTS`; with less, nothing starts.
@@ -95,7 +98,7 @@ class Runner:
         self._isolation = isolation
         self._required = required
         self._announce = announce
-        self._slots = threading.BoundedSemaphore(n_slots)
+        self._slots = Slots(n_slots, gpus)
         self._pristine = read_snapshot(target.root_dir, target.frozen, frozen=target.frozen)
         limits = target.limits
         self._bounds = Bounds(
@@ -106,10 +109,15 @@ class Runner:
     def __enter__(self) -> Self:
         """Start the launchers and prepare the data, if no campaign has before.
 
-        Raises: TrialError: this is not Linux, prepare failed, or the machine gives less isolation than is wanted or required.
+        Raises: TrialError: this is not Linux, prepare failed, the machine gives less isolation than is wanted or required, or
+            it has less memory than the slots may use.
         """
         if sys.platform != "linux":
             raise TrialError(f"harness: runs on Linux only (pidfd, /proc), and this is {sys.platform}; use a container")
+        machine = Machine.look()
+        self._slots.refuse_overcommitment(self._bounds.memory_bytes, machine)
+        if crowding := self._slots.crowding(self._bounds.threads, machine):
+            self._announce(crowding)
         plan = choose(self._isolation)
         with ExitStack() as context:
             self._scratch = make_scratch()
@@ -122,55 +130,29 @@ class Runner:
             self._data = prepare_data(self._target, self._pristine, self._clean)
             self._trials = context.enter_context(self._start_trials(plan, groups))
             if self._required != "posix":
-                refuse_less(self._look(), self._required)
+                refuse_less(look(self._trials, self._scratch, self._bounds), self._required)
             self._context = context.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._context.close()
 
+    def _start_trials(self, plan: Plan, groups: Path | None) -> Launcher:
+        preload = sorted({*_PREDICTING, *third_party_imports(self._target)}) if self._launch == "zygote" else ()
+        train = self._data.train
+        within = plan.surroundings(train.parent, train, groups)
+        ways = [Way("", preload, within)]
+        if self._isolation == AUTO and Layer.BUBBLEWRAP in plan.layers:
+            less = plan.without(Layer.BUBBLEWRAP).surroundings(train.parent, train, groups)
+            ways.append(Way("without bubblewrap", preload, less))
+        if preload:
+            ways.append(Way("without preloaded libraries", (), within))
+        return start_first(ways, self._scratch, _environment(threads=1), self._announce)
+
     @property
     def has_test(self) -> bool:
         """Whether the target has a final test."""
         return self._data.final is not None
-
-    def _start_trials(self, plan: Plan, groups: Path | None) -> Launcher:
-        """Start the launcher of trials, as planned or else in the next best way that gives the same results.
-
-        Raises: TrialError: it starts in no way.
-        """
-        preload = tuple(sorted({*_PREDICTING, *third_party_imports(self._target)}) if self._launch == "zygote" else ())
-        ways = [(preload, plan)]
-        if self._isolation == AUTO and Layer.BUBBLEWRAP in plan.layers:
-            ways.append((preload, plan.without(Layer.BUBBLEWRAP)))
-        if preload:
-            ways.append(((), plan))
-        for way, (modules, planned) in enumerate(ways, 1):
-            within = planned.surroundings(self._data.train.parent, self._data.train, groups)
-            launcher = Launcher(modules, self._scratch, _environment(threads=1), within)
-            try:
-                launcher.wait_until_ready()
-            except TrialError as error:
-                launcher.close()
-                if way == len(ways):
-                    raise
-                change = "without bubblewrap" if ways[way][1] != planned else "without preloaded libraries"
-                self._announce(f"{error}; goes on {change}")
-            else:
-                return launcher
-        raise AssertionError  # the last way returns or raises
-
-    def _look(self) -> str:
-        """Start a process as a trial is started, and return the label of its isolation."""
-        with Workspace(self._scratch, {}) as space:
-            order = Order(
-                main=call(do_nothing),
-                folder=str(space.work),
-                env=self._env(space),
-                bounds=self._bounds,
-                access=Access((), (str(space.tmp),)),
-            )
-            return self._trials.start(order).wait().isolation
 
     def run(
         self, snapshot: Snapshot, seed: int, *, scoring: Scoring = Scoring.SEARCH, rule: StoppingRule | None = None
@@ -187,7 +169,7 @@ class Runner:
         changed = [path for path, data in self._pristine.files.items() if snapshot.files.get(path) != data]
         if changed:
             return Outcome(Status.INTEGRITY_VIOLATION, seed=seed, detail=_changed(changed))
-        with self._slots:
+        with self._slots.take():
             outcome = self._measure(snapshot, seed, scoring, rule)
             if outcome.status is not Status.INFRA_ERROR:
                 return outcome
@@ -200,7 +182,7 @@ class Runner:
         Three, because the first often has a learning rate of zero. Equal fingerprints of two snapshots under one seed mean that the
         edits between them did nothing in these steps: they change nothing, or only what happens later.
         """
-        with self._slots:
+        with self._slots.take():
             outcome, checkpoint = self._train(snapshot, seed, Allowance(QUESTIONS, SMOKE_STEPS))
         digest = blake2b(checkpoint, digest_size=16).hexdigest() if outcome.ok else ""
         return Smoke(outcome, digest)
@@ -333,7 +315,7 @@ class Runner:
 
     def _env(self, space: Workspace) -> dict[str, str]:
         folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR"), str(space.tmp))
-        return {**_environment(self._bounds.threads), **folders}
+        return {**_environment(self._bounds.threads), **self._slots.environment(), **folders}
 
 
 def false_claim(log: str, target: Target, measured: float) -> str:

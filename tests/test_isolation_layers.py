@@ -20,6 +20,7 @@ from harness.cgroup import Campaign, Group, find_delegated
 from harness.isolation import REQUIREMENTS, Layer, choose, missing, offers
 from harness.measure import Runner
 from harness.sandbox import landlock_abi
+from harness.start import look
 from harness.values import Status, TrialError
 from targets.manifest import load_target
 
@@ -99,7 +100,7 @@ def test_strict_refuses_to_start_with_less(target: Target, given: str) -> None:
 @pytest.mark.skipif(landlock_abi() < 6, reason="signals are hidden since Landlock 6")
 def test_strict_starts_with_enough(target: Target) -> None:
     with Runner(target, launch="exec", required="strict") as runner:
-        assert runner._look().endswith("+bwrap")
+        assert look(runner._trials, runner._scratch, runner._bounds).endswith("+bwrap")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_machine_without_user_namespaces_has_no_bubblewrap(
     with pytest.raises(TrialError, match="isolation: bubblewrap does not work here: bwrap: No permissions"):
         choose("bubblewrap")
     with Runner(target, launch="exec") as runner:
-        assert "bwrap" not in runner._look()
+        assert "bwrap" not in look(runner._trials, runner._scratch, runner._bounds)
 
 
 def test_bubblewrap_that_sets_nothing_apart_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,13 +159,13 @@ def test_bubblewrap_that_fails_at_the_launcher_is_said_and_left_out(
 ) -> None:
     real = shutil.which("bwrap") or "/bin/false"
     put_on_path(
-        tmp_path, monkeypatch, f'case "$*" in *harness.launcher*) echo no >&2; exit 1;; *) exec {real} "$@";; esac'
+        tmp_path, monkeypatch, f'case "$*" in *harness.forks*) echo no >&2; exit 1;; *) exec {real} "$@";; esac'
     )
     said = list[str]()
     if bubblewrap.why_not():
         pytest.skip("bubblewrap does not work here")
     with Runner(target, launch="exec", announce=said.append) as runner:
-        assert "bwrap" not in runner._look()
+        assert "bwrap" not in look(runner._trials, runner._scratch, runner._bounds)
     assert said == ["launcher: ended before it was ready (no); goes on without bubblewrap"]
 
 

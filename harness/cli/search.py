@@ -140,6 +140,7 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
 @click.option(
     "--slots", type=click.IntRange(1), default=2, show_default=True, help="Runs at the same time; changes no result."
 )
+@click.option("--gpus", default="", metavar="0,1", help="A GPU for each slot, by CUDA's numbers; at least as many.")
 @click.option(
     "--window",
     type=click.IntRange(1),
@@ -187,6 +188,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     seed: int,
     out: Path,
     slots: int,
+    gpus: str,
     window: int | None,
     replicates: int,
     checkpoint: Path | None,
@@ -213,7 +215,15 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     _check_rule(stopping)
     guards = Guards(3600 * hours if hours else math.inf, patience, max_failures, pause_after, until_converged)
     signal.signal(signal.SIGTERM, _interrupt)
-    runner = Runner(found, n_slots=slots, launch=_launch(launch), isolation=isolation, required=required, announce=_say)
+    runner = Runner(
+        found,
+        n_slots=slots,
+        launch=_launch(launch),
+        isolation=isolation,
+        required=required,
+        gpus=tuple(filter(None, gpus.split(","))),
+        announce=_say,
+    )
     with _open_ledger(out, settings, chosen_window=window) as ledger, runner:
         session = Session(out, click.echo, slots, guards)
         record = Campaign(found, ledger, ObjectStore(out), session).run(runner, searcher)
