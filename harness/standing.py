@@ -51,7 +51,7 @@ def standing_json(record: Record) -> dict[str, object]:
 
 def _final_json(record: Record) -> dict[str, object] | None:
     """Return what the last evaluation showed; gains are positive when better."""
-    sign = _sign(record)
+    sign = sign_of(record)
     role = recommended(record, sign=sign)
     fresh = effect(record, role, BASELINE, sign=sign)
     if fresh is None:
@@ -87,7 +87,7 @@ def _stopping_text(found: StoppingFacts) -> str:
 
 def _final_lines(record: Record) -> Iterator[str]:
     """Say what the last evaluation showed: on the final test, and edit by edit."""
-    sign, metric = _sign(record), record.settings.metric
+    sign, metric = sign_of(record), record.settings.metric
     role = recommended(record, sign=sign)
     whole = effect(record, role, BASELINE, sign=sign)
     test = effect(record, role, BASELINE, sign=sign, scoring=Scoring.FINAL)
@@ -110,18 +110,19 @@ def _best_line(record: Record) -> str:
         return "nothing: the baseline failed"
     if best is None:
         return "the baseline: no edit is proven better"
-    change = best.gain * _sign(record)
+    change = best.gain * sign_of(record)
     percent = "" if math.isnan(best.percent) else f", {math.copysign(best.percent, change):+.1f} %"
     figures = f"{record.settings.metric} {best.metric:.5g} against {best.baseline:.5g} ({change:+.3g}{percent}, {best.in_sd:.1f} sd)"
-    return f"{figures} on the same fresh seeds, trial {best.trial.number}: {best.trial.edit.uri.partition('#')[0]}"
+    return f"{figures} on the same {best.n} fresh seeds, trial {best.trial.number}: {best.trial.edit.uri.partition('#')[0]}"
 
 
 def _best(record: Record) -> Best | None:
     noise = measure_noise(record.baseline)
-    return None if noise is None else find_best(record, noise, sign=_sign(record))
+    return None if noise is None else find_best(record, noise, sign=sign_of(record))
 
 
-def _sign(record: Record) -> float:
+def sign_of(record: Record) -> float:
+    """Return what makes a gain of a difference of metrics: positive when better."""
     return 1.0 if record.settings.direction == "maximize" else -1.0
 
 

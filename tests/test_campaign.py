@@ -386,3 +386,14 @@ def test_the_live_line_of_a_trial_has_its_verdict_metric_change_and_edit(finishe
     assert head.split()[1].isdigit()
     assert measured.startswith("val_loss ")
     assert "@" in uri
+
+
+def test_what_a_campaign_found_is_a_diff_that_git_applies(local, tmp_path):
+    program = next(trial for trial in read_record(local).trials if trial.ok)
+    diff = codegraft("patch", f"{local}@{program.number}").stdout
+    folder = toy_with(tmp_path, "config.py", "0.03", "0.03")
+    subprocess.run(["git", "apply", "-"], cwd=folder, input=diff.encode(), check=True)
+    files = ObjectStore(local).files(program.commit)
+    assert all((folder / path).read_bytes() == data for path, data in files.items())
+    assert codegraft("patch", f"{local}@best").returncode == codegraft("patch", local).returncode == 0
+    assert "is no trial of the campaign" in codegraft("patch", f"{local}@99").stderr

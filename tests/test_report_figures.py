@@ -48,7 +48,7 @@ def test_best_is_measured_on_fresh_seeds_alone() -> None:
     record = Record(SETTINGS, BASELINE, trials=(_keep(1, 1.05, 1.02, 1.04), _trial(2)))
     best = find_best(record, NOISE, sign=1.0)
     assert best is not None
-    assert (best.trial.number, best.metrics) == (1, (1.02, 1.04))
+    assert (best.trial.number, best.n, best.metric) == (1, 2, pytest.approx(1.03))
     assert (best.gain, best.percent, best.in_sd) == pytest.approx((0.03, 3.0, 3.0))
 
 

@@ -30,6 +30,7 @@ _COMMANDS = {
     "run": _Lazy("harness.cli.search", "Train and score a target once, with or without edits."),
     "search": _Lazy("harness.cli.search", "Search over a target's code; the same --out folder resumes."),
     "status": _Lazy("harness.cli.campaign", "Say where a campaign stands."),
+    "patch": _Lazy("harness.cli.campaign", "Print what a campaign found, as a diff."),
     "report": _Lazy("harness.cli.campaign", "Write a campaign's report: one offline HTML file."),
     "export": _Lazy(
         "harness.cli.export", "Write a campaign for other tools: TSV, JSONL, Parquet, Optuna, Perfetto, trackers."

@@ -8,9 +8,12 @@ from pathlib import Path
 import click
 
 from harness.cli.errors import one_line_errors
+from harness.conclude import SHRUNK, recommended
 from harness.ledger import read_record
 from harness.report import write_report
-from harness.standing import standing_json, standing_lines
+from harness.sources import open_program
+from harness.standing import sign_of, standing_json, standing_lines
+from mutator.patch import difference
 
 folder = click.argument("campaign", type=click.Path(path_type=Path))
 
@@ -35,3 +38,22 @@ def status(campaign: Path, as_json: bool) -> None:
 def report(campaign: Path) -> None:
     """Write CAMPAIGN/report.html: one offline file with the chart, every trial with its diff, the lineage and what each kind paid."""
     click.echo(f"report    {write_report(campaign)}")
+
+
+@click.command()
+@click.argument("trial", metavar="CAMPAIGN[@TRIAL]")
+@one_line_errors
+def patch(trial: str) -> None:
+    """Print what a campaign found as a diff that `git apply` takes: the recommended script, or that of TRIAL (a number, best or shrunk).
+
+    Recommended is the best program, without the edits that the last evaluation found to add nothing.
+    """
+    campaign, at, _ = trial.rpartition("@")
+    if not at or Path(trial).is_dir():
+        record = read_record(Path(trial))
+        campaign, trial = (
+            trial,
+            f"{trial}@{'shrunk' if recommended(record, sign=sign_of(record)) == SHRUNK else 'best'}",
+        )
+    unedited, edited = (open_program(name).snapshot.files for name in (f"{campaign}@0", trial))
+    click.echo(difference(unedited, edited).unified_diff(unedited), nl=False)

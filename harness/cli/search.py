@@ -231,6 +231,8 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
         searcher.save(out / "policy.safetensors")
     for line in standing_lines(record):
         click.echo(line)
+    if record.kept:
+        click.echo(f"patch     codegraft patch {out}")
     click.echo(f"report    codegraft report {out}")
     if record.stop_reason == INTERRUPTED:
         raise click.Abort

@@ -13,6 +13,7 @@ from enum import StrEnum
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
+from harness.conclude import BASELINE, effect, recommended
 from harness.values import Decision, Status
 from harness.verdict import Noise, incumbent_of, noise_of
 
@@ -65,19 +66,19 @@ def measure_noise(baseline: Sequence[Outcome]) -> Noise | None:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The incumbent's gain over the baseline, seed by seed, without the first seed, which was picked for looking good."""
+    """The incumbent's gain over the baseline on the same fresh seeds.
+
+    Those of the last evaluation, which selected nothing; before it, those of the trial without the first, picked for looking good.
+    """
 
     trial: Trial
-    metrics: tuple[float, ...]  # one per fresh seed
+    role: str  # in the last evaluation: incumbent or shrunk; empty before it
+    n: int  # fresh seeds
+    metric: float  # mean over them
     baseline: float  # mean of the unedited target on the same seeds
     gain: float  # in the metric's unit
     percent: float  # of the baseline's mean
     in_sd: float
-
-    @property
-    def metric(self) -> float:
-        """The mean over the seeds."""
-        return fmean(self.metrics)
 
 
 def find_best(record: Record, noise: Noise, *, sign: float) -> Best | None:
@@ -85,12 +86,18 @@ def find_best(record: Record, noise: Noise, *, sign: float) -> Best | None:
     trial = record.incumbent
     if trial is None:
         return None
-    fresh, baseline = trial.outcomes[1:], incumbent_of(record.baseline)
-    metrics = tuple(outcome.metric for outcome in fresh)
-    mean = fmean(baseline.on(outcome.seed) for outcome in fresh)
-    gain = sign * (fmean(metrics) - mean)
+    role = recommended(record, sign=sign)
+    found = effect(record, role, BASELINE, sign=sign)
+    if found is not None:
+        n, metric, mean = found.n, found.better, found.worse
+    else:
+        baseline = incumbent_of(record.baseline)
+        fresh = [outcome for outcome in trial.outcomes[1:] if outcome.seed in baseline.seeds]
+        role, n = "", len(fresh)
+        metric, mean = fmean(outcome.metric for outcome in fresh), fmean(baseline.on(outcome.seed) for outcome in fresh)
+    gain = sign * (metric - mean)
     percent = 100 * gain / abs(mean) if mean else math.nan
-    return Best(trial, metrics, mean, gain=gain, percent=percent, in_sd=gain / noise.sd)
+    return Best(trial, role, n, metric, mean, gain=gain, percent=percent, in_sd=gain / noise.sd)
 
 
 @dataclass(frozen=True, slots=True)
