@@ -35,6 +35,7 @@ from harness.predictor import serve_predictor
 from harness.scorer import Task, run_scorer
 from harness.slots import Machine, Slots
 from harness.start import Way, look, start_first
+from harness.stopwatch import Stopwatch
 from harness.trial import FIRST_FD
 from harness.values import Outcome, Scoring, Smoke, Status, TrialError
 from harness.workspace import Workspace, make_scratch
@@ -169,12 +170,15 @@ class Runner:
         changed = [path for path, data in self._pristine.files.items() if snapshot.files.get(path) != data]
         if changed:
             return Outcome(Status.INTEGRITY_VIOLATION, seed=seed, detail=_changed(changed))
+        watch = Stopwatch()
         with self._slots.take():
-            outcome = self._measure(snapshot, seed, scoring, rule)
-            if outcome.status is not Status.INFRA_ERROR:
-                return outcome
-            self._trials.replace()  # whatever is wrong with it, the next runs have another one
-            return self._measure(snapshot, seed, scoring, rule)
+            watch.waited()
+            outcome = self._measure(snapshot, seed, scoring, rule, watch)
+            if outcome.status is Status.INFRA_ERROR:
+                self._trials.replace()  # whatever is wrong with it, the next runs have another one
+                watch.waited()
+                outcome = self._measure(snapshot, seed, scoring, rule, watch)
+        return replace(outcome, phases=watch.laps)
 
     def smoke(self, snapshot: Snapshot, seed: int) -> Smoke:
         """Train the snapshot for three steps and look at what came out, before a budget is spent on it.
@@ -182,17 +186,27 @@ class Runner:
         Three, because the first often has a learning rate of zero. Equal fingerprints of two snapshots under one seed mean that the
         edits between them did nothing in these steps: they change nothing, or only what happens later.
         """
+        watch = Stopwatch()
         with self._slots.take():
+            watch.waited()
             outcome, checkpoint = self._train(snapshot, seed, Allowance(QUESTIONS, SMOKE_STEPS))
+            watch.lap("smoke")
         digest = blake2b(checkpoint, digest_size=16).hexdigest() if outcome.ok else ""
-        return Smoke(outcome, digest)
+        return Smoke(replace(outcome, phases=watch.laps), digest)
 
-    def _measure(self, snapshot: Snapshot, seed: int, scoring: Scoring, rule: StoppingRule | None) -> Outcome:
+    def _measure(
+        self, snapshot: Snapshot, seed: int, scoring: Scoring, rule: StoppingRule | None, watch: Stopwatch
+    ) -> Outcome:
         budget = self._target.budget
         try:
             with self._copy(snapshot) as space:
+                watch.lap("copy")
                 outcome, checkpoint = self._trained(space, seed, Allowance(budget.unit, budget.amount), rule)
-                return self._score(outcome, snapshot, checkpoint, scoring) if checkpoint is not None else outcome
+                watch.lap("train")
+                if checkpoint is not None:
+                    outcome = self._score(outcome, snapshot, checkpoint, scoring)
+                    watch.lap("score")
+                return outcome
         except OSError as error:
             return Outcome(Status.INFRA_ERROR, seed=seed, detail=f"{type(error).__name__}: {error}")
 

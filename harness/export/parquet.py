@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _INTEGERS = frozenset({"campaign_seed", "trial", "kind_version", "run", "n_runs"})
 _NUMBERS = frozenset({"metric", "gain", "z", "reward", "best", "began_ts", "ended_ts"})
-_TYPES = {"float": "double", "int": "int64", "str": "string", "Status": "string", "tuple[float, ...]": "list"}
+_TYPES = {"float": "double", "int": "int64", "tuple[float, ...]": "list"}  # all else is text: str and its enums
 
 
 def write(history: History, path: Path) -> None:
@@ -62,7 +62,7 @@ def _trial_types(trials: Sequence[Row]) -> dict[str, str]:
 
 def _run_types(names: Row, runs: Sequence[Row]) -> dict[str, str]:
     """Return column -> type; a failed campaign has no row that could say them."""
-    known = {field.name: _TYPES[str(field.type)] for field in fields(Outcome) if field.name != "phases"}
+    known = {field.name: _TYPES.get(str(field.type), "string") for field in fields(Outcome) if field.name != "phases"}
     fixed = {name: _type(name) for name in (*names, "trial", "role", "run")} | known
     return fixed | dict.fromkeys(_more(runs, fixed), "double")
 
