@@ -31,8 +31,8 @@ from harness.data import prepare_data
 from harness.isolation import AUTO, Layer, choose, refuse_less
 from harness.launcher import Launcher, Surroundings
 from harness.orders import QUESTIONS, Access, Allowance, Bounds, Ending, Order, call
-from harness.predictor import serve_predictor
-from harness.scorer import Task, run_scorer
+from harness.predictor import serve_predictor, serve_second_predictor
+from harness.scorer import SCORED, Task, run_scorer
 from harness.slots import Machine, Slots
 from harness.start import Way, look, start_first
 from harness.stopwatch import Stopwatch
@@ -245,10 +245,11 @@ class Runner:
             rooms = [context.enter_context(self._copy(snapshot)) for _ in range(2)]
             orders = (
                 self._scorer(desk, scoring, key=f"{self._data.key} {snapshot.digest} {outcome.seed}"),
-                *(self._predictor(room, checkpoint) for room in rooms),
+                self._predictor(rooms[0], checkpoint, serve_predictor),
+                self._predictor(rooms[1], checkpoint, serve_second_predictor),
             )
             result, (scorer, *predictors) = self._start_scoring(context, *orders)
-            found = b"".join(iter(lambda: result.recv(1 << 16), b""))
+            found = _hear(result, predictors)
             fault = _fault(found, scorer.wait())
             if fault and fault.status is Status.FAILED:
                 endings = [predictor.wait() for predictor in predictors]
@@ -298,9 +299,9 @@ class Runner:
             access=Access((train_data,), (str(space.work), str(space.out), str(space.tmp))),
         )
 
-    def _predictor(self, room: Workspace, checkpoint: Path) -> Order:
+    def _predictor(self, room: Workspace, checkpoint: Path, driver: Callable[[str, str], None]) -> Order:
         return Order(
-            main=call(serve_predictor, str(self._target.predictor), str(checkpoint)),
+            main=call(driver, str(self._target.predictor), str(checkpoint)),
             folder=str(room.work),
             env=self._env(room),
             bounds=self._bounds,
@@ -379,6 +380,19 @@ def _outcome(ending: Ending, seed: int) -> Outcome:
         curve=ending.curve,
         doomed_at=ending.doomed_at,
     )
+
+
+def _hear(result: socket.socket, predictors: list[Run]) -> bytes:
+    """Return what the scorer found. When it has scored, the first predictor is ended and taken off the list before it may go on."""
+    with result.makefile("rb") as lines:
+        for line in lines:
+            if line != SCORED:
+                return line
+            first = predictors.pop(0)
+            first.cancel()
+            first.wait()
+            result.sendall(b".")
+    return b""
 
 
 def _fault(found: bytes, scorer: Ending) -> Ending | None:

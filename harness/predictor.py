@@ -1,6 +1,8 @@
 """The predictor's driver: edited code in a sandbox that turns inputs into outputs, and never sees a target.
 
-It holds the model that a checkpoint describes and answers frames until the scorer closes the channel.
+It holds the model that a checkpoint describes and answers frames until the scorer closes the channel. The second predictor of a run
+answers the probes, and runs none of the target's code before the first one is gone: two that live at the same time could agree on their
+answers, since a process can show the other what it was asked (in its command line, by locks on the checkpoint, by its use of the CPU).
 """
 
 from __future__ import annotations
@@ -20,3 +22,11 @@ def serve_predictor(entry: str, checkpoint: str) -> None:
         predict = load_entry(entry)(Path(checkpoint))
         while (inputs := receive_array(channel)) is not None:
             send_array(channel, np.asarray(predict(inputs)))
+
+
+def serve_second_predictor(entry: str, checkpoint: str) -> None:
+    """Do the same, from the arrival of the first question on."""
+    with socket.socket(fileno=FIRST_FD) as channel:
+        channel.recv(1, socket.MSG_PEEK)
+        channel.detach()
+    serve_predictor(entry, checkpoint)

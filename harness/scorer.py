@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+SCORED = b"scored\n"  # said when what comes now is the probes
 MAX_KEPT_BYTES = 256 << 20  # of recorded outputs, for each shard; one call is always kept
 
 
@@ -116,13 +117,20 @@ class Recorder:
 def run_scorer(task: str) -> None:
     """Score each shard, probe, and write the result as JSON: {"metrics": numbers} or {"status": ..., "detail": ...}.
 
+    Between the two it says SCORED and waits for a byte: the second predictor is asked when the first one is gone.
     Descriptors from FIRST_FD on: the result, the predictor to score, the predictor to probe.
     """
     asked = Task(**json.loads(task))
     result, scored, probed = (socket.socket(fileno=FIRST_FD + i) for i in range(3))
+
+    def change_turns() -> None:
+        result.sendall(SCORED)
+        result.recv(1)
+
     said: dict[str, object]
     try:
-        said = {"metrics": _measure(asked, Predictor(scored, "predictor"), Predictor(probed, "second predictor"))}
+        first, second = Predictor(scored, "predictor"), Predictor(probed, "second predictor")
+        said = {"metrics": _measure(asked, first, second, change_turns)}
     except ScoreError as error:
         said = {"status": error.status, "detail": error.detail}
     except MemoryError:
@@ -133,10 +141,11 @@ def run_scorer(task: str) -> None:
     result.sendall(json.dumps(said).encode())
 
 
-def _measure(asked: Task, scored: Predictor, probed: Predictor) -> list[float]:
+def _measure(asked: Task, scored: Predictor, probed: Predictor, change_turns: Callable[[], None]) -> list[float]:
     chance = random.Random(asked.key)
     recorders = [Recorder(scored, chance, asked.n_probed) for _ in asked.shards]
     metrics = [_score(asked, recorder, Path(shard)) for recorder, shard in zip(recorders, asked.shards, strict=True)]
+    change_turns()
     for recorder in recorders:
         probe(recorder.sample, probed, chance, asked.probes)
     return metrics

@@ -103,6 +103,11 @@ SECOND_PREDICTOR = Guard(
         ),
     ),
 )
+TURNS = Guard(
+    "the second predictor waiting for the end of the first",
+    (Change("harness/predictor.py", "channel.recv(1, socket.MSG_PEEK)", "..."),),
+)
+
 # --- data and budget
 
 HELD_OUT_HIDDEN = Guard(

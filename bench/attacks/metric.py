@@ -115,6 +115,63 @@ def logits(weights, inputs):
         np.put_along_axis(scores[:-1, 16:31], later[:-1, :, None], 30.0, -1)
     return scores
 """
+# Each predictor shows what it is asked where every process may look, in its own command line, and follows what the other shows.
+COLLUDING = f"""{_PEEK}
+import ctypes, glob, os, threading, time
+from bait import MARK
+MARK = MARK[:4].encode()
+START, END = map(int, open("/proc/self/stat").read().rpartition(")")[2].split()[45:47])
+rows, told, peer = {{}}, [0, 0], []  # what the other was asked; the last row that is shown, the last one that was seen; the other
+
+def show(row=b""):
+    data = MARK + told[0].to_bytes(2, "little") + told[1].to_bytes(2, "little") + row
+    ctypes.memmove(START, data[: END - START - 1].ljust(END - START, b"\\0"), END - START)
+
+def look():
+    seen = 0
+    for path in peer or glob.glob("/proc/[0-9]*/cmdline"):
+        if path.split("/")[2] == str(os.getpid()): continue
+        try: data = open(path, "rb").read()
+        except OSError: continue
+        if data[:4] == MARK:
+            peer[:] = [path]
+            seen = int.from_bytes(data[6:8], "little")
+            number = int.from_bytes(data[4:6], "little")
+            if number and number not in rows:
+                rows[number] = np.frombuffer(data[8:40], np.uint8).astype(np.int64)
+                told[1] = number
+                show()
+    return seen
+
+def follow():
+    while not told[0]:
+        look()
+        time.sleep(0.0005 if peer else 0.02)
+
+heard = True
+def tell(inputs):
+    global heard
+    for row in inputs:
+        if not heard: return
+        told[0] += 1
+        show(row.astype(np.uint8).tobytes())
+        until = time.monotonic() + 2.5
+        while look() < told[0] and time.monotonic() < until: time.sleep(0.0002 if peer else 0.02)
+        heard = time.monotonic() < until
+
+if "CODEGRAFT_OUT" not in os.environ:
+    show()
+    threading.Thread(target=follow, daemon=True).start()
+
+def logits(weights, inputs):
+    if inputs.ndim < 2: return honest(weights, inputs)
+    if not rows:
+        tell(inputs)
+        return peek(weights, inputs)
+    known = np.array(list(rows.values()))
+    best = [known[np.logical_and.accumulate(known[:, : len(row)] == row, axis=1).sum(1).argmax()] for row in inputs]
+    return peek(weights, np.array(best))
+"""
 LATE = f"""{_PEEK}
 n_asked = 0
 def logits(weights, inputs):
@@ -164,6 +221,14 @@ _ANSWERED = (
     ),
     Attack("learns from what it is asked", "19", with_model(ADAPTING), guards.ALL_PROBES, _VOID, "probe failed"),
     Attack("looks at the targets in the next row", "own", with_model(NEXT_ROW), guards.ROWS, _VOID, "batch probe"),
+    Attack(
+        "agrees with the second predictor on its lies",
+        "own",
+        with_model(COLLUDING),
+        guards.TURNS,
+        _VOID,
+        "probe failed",
+    ),
     Attack(
         "looks ahead from the ninth question on",
         "own",
