@@ -24,6 +24,7 @@ from harness.cgroup import Group, end_group, group_name
 from harness.orders import parse_order
 from harness.pages import collapse_pages
 from harness.processes import become_subreaper, end_children, namespaces
+from harness.sandbox import common_paths
 from harness.supervisor import supervise
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def _import_all(names: Sequence[str]) -> None:
     n_threads = len(list(Path("/proc/self/task").iterdir()))
     if n_threads > 1:
         raise RuntimeError(f"{', '.join(names)} started {n_threads - 1} threads")
+    common_paths()
     gc.collect()
     gc.freeze()
     collapse_pages()

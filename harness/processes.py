@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container
     from resource import struct_rusage
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -86,12 +88,10 @@ def start_for_good(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.P
 
 def descendants(root: int, *, spared: Container[int] = ()) -> list[Process]:
     """List what lives below root, spared processes and what is below them left out."""
-    children: dict[int, list[Process]] = {}
-    for process in _read_table():
-        children.setdefault(process.parent, []).append(process)
-    found = [child for child in children.get(root, ()) if child.pid not in spared]
+    children_of = _listed_children if _has_lists() else _sought_children()
+    found = [child for child in children_of(root) if child.pid not in spared]
     for process in found:  # grows while it is walked
-        found.extend(children.get(process.pid, ()))
+        found.extend(children_of(process.pid))
     return found
 
 
@@ -121,18 +121,42 @@ def _reap(reaped: dict[int, Exit]) -> bool:
     return False
 
 
-def _read_table() -> list[Process]:
-    table = []
+@cache
+def _has_lists() -> bool:
+    """Whether the kernel lists the children of a process (CONFIG_PROC_CHILDREN); a search looks at every process of the machine."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
+def _listed_children(parent: int) -> list[Process]:
+    found = list[Process]()
+    with suppress(OSError):  # it ended
+        for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - a name each, and this runs at every end of a process
+            with suppress(OSError):
+                pids = Path(f"/proc/{parent}/task/{thread}/children").read_bytes().split()
+                found.extend(filter(None, (_read(int(pid)) for pid in pids)))
+    return found
+
+
+def _sought_children() -> Callable[[int], list[Process]]:
+    children: dict[int, list[Process]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it ended since it was listed
-            # man 5 proc_pid_stat: the name in brackets may hold anything, brackets too; field 4 is the parent
-            fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
-            ticks = sum(int(field) for field in fields[11:15])
-            table.append(Process(int(folder.name), int(fields[1]), ticks / _TICKS_PER_S, int(fields[21]) * _PAGE_BYTES))
-    return table
+        if process := _read(int(folder.name)):
+            children.setdefault(process.parent, []).append(process)
+    return lambda parent: children.get(parent, [])
+
+
+def _read(pid: int) -> Process | None:
+    """Read a line of the process table; None when the process has ended since it was listed."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # man 5 proc_pid_stat: the name in brackets may hold anything, brackets too; field 4 is the parent
+    fields = text.rpartition(b")")[2].split()
+    ticks = sum(int(field) for field in fields[11:15])
+    return Process(pid, int(fields[1]), ticks / _TICKS_PER_S, int(fields[21]) * _PAGE_BYTES)
 
 
 def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+    if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl {option} failed")

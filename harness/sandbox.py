@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import struct
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ from harness.orders import SANDBOX_LAYERS
 from harness.seccomp import filter_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container
 
     from harness.orders import Access
 
@@ -67,8 +69,9 @@ def confine(access: Access, layers: Container[str] = SANDBOX_LAYERS) -> str:
 
 def _drop_capabilities() -> None:
     """Make root a normal user. A process without capabilities has none to drop, and the calls fail harmlessly."""
-    for capability in range(64):
-        _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    capability = 0
+    while _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:  # up to the kernel's last
+        capability += 1
     header = struct.pack("Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     _LIBC.capset(header, bytes(24))
 
@@ -90,9 +93,9 @@ def _restrict_files(access: Access) -> int:
     ruleset = _checked(
         _LIBC.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     )
-    for path in (*_SYSTEM, *_interpreter_paths(), *access.readable):
+    system, devices = common_paths()
+    for path in {*system, *filter(None, sys.path), *access.readable}:
         _grant(ruleset, path, rights & _READ)
-    devices = (str(path) for pattern in _DEVICES for path in Path("/dev").glob(pattern))
     for path in (*devices, *access.writable):
         _grant(ruleset, path, rights)
     _checked(_LIBC.syscall(_LANDLOCK_RESTRICT, ctypes.c_int(ruleset), ctypes.c_uint32(0)))
@@ -100,9 +103,15 @@ def _restrict_files(access: Access) -> int:
     return abi
 
 
-def _interpreter_paths() -> Iterable[str]:
-    """Name the interpreter, the standard library and every place that it imports from."""
-    return {sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(sys.executable).resolve()), *filter(None, sys.path)}
+@cache
+def common_paths() -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return what every sandbox may read, and the devices that it may use; looked up once, forks know it.
+
+    Where modules are imported from is not among them: that is a process's own sys.path.
+    """
+    interpreter = (sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(sys.executable).resolve()))
+    devices = (str(path) for pattern in _DEVICES for path in Path("/dev").glob(pattern))
+    return frozenset(filter(os.path.exists, (*_SYSTEM, *interpreter))), tuple(devices)
 
 
 def _grant(ruleset: int, path: str, rights: int) -> None:
@@ -110,7 +119,7 @@ def _grant(ruleset: int, path: str, rights: int) -> None:
         target = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return  # what is not there needs no right
-    if not Path(path).is_dir():
+    if not stat.S_ISDIR(os.fstat(target).st_mode):
         rights &= _OF_FILES
     beneath = struct.pack("=Qi", rights, target)  # struct landlock_path_beneath_attr, packed
     _checked(_LIBC.syscall(_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), 1, beneath, ctypes.c_uint32(0)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ import pytest
 
 from harness.launcher import Launcher
 from harness.orders import Bounds, Order
+from harness.processes import _listed_children, _sought_children
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,8 +40,7 @@ def test_fork_leaves_to_the_launcher_what_libraries_tidy_up_at_the_end(tmp_path:
         said = run_script(launcher, tmp_path, "import tidy, weakref\nweakref.finalize(tidy, print, 'my own')")
         assert said == "my own\n"
         assert not list(tmp_path.glob("tidied*"))
-        pid = launcher._process.pid
-    assert [path.name for path in tmp_path.glob("tidied*")] == [f"tidied{pid}"]
+    assert len(list(tmp_path.glob("tidied*"))) == 1  # by the launcher
 
 
 def test_fork_finds_what_numpy_puts_off_already_there(tmp_path: Path) -> None:
@@ -62,3 +64,17 @@ print(large() - before, block == bytearray(b"x") * (8 << 20))
     if int(gained) == 0:
         pytest.skip("this kernel collapses no pages")
     assert int(gained) >= 6 << 10  # kB: 8 MB less what does not lie on a boundary
+
+
+def test_lists_of_children_say_what_a_search_says() -> None:
+    script = "import subprocess as s, sys, threading\nstart = lambda: s.Popen(['sleep', '60'])\n"
+    script += "start()\nt = threading.Thread(target=start)\nt.start()\nt.join()\nprint(flush=True)\nsys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        listed, sought = _listed_children(parent.pid), _sought_children()(parent.pid)
+        for process in listed:
+            os.kill(process.pid, signal.SIGKILL)
+        parent.communicate()
+    assert {process.pid for process in listed} == {process.pid for process in sought}
+    assert len(listed) == 2
