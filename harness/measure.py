@@ -148,7 +148,8 @@ class Runner:
             ways.append(Way("without bubblewrap", preload, less))
         if preload:
             ways.append(Way("without preloaded libraries", (), within))
-        return start_first(ways, self._scratch, _environment(threads=1), self._announce)
+        env = {**_environment(threads=1), "TMPDIR": str(self._scratch)}  # torch asks for one; inside, /tmp is read-only
+        return start_first(ways, self._scratch, env, self._announce)
 
     @property
     def has_test(self) -> bool:

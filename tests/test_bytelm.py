@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.bubblewrap import why_not
 from harness.measure import Runner
 from harness.meter import N_MARKS
 from harness.sources import open_sources
@@ -38,6 +39,10 @@ def by_hand(path, old, new):
     text = BYTELM.snapshot.files[path].decode()
     assert old in text
     return BYTELM.snapshot.with_files({path: text.replace(old, new).encode()}, edit="by hand")
+
+
+def test_torch_is_preloaded_inside_bubblewrap_where_that_works(honest):
+    assert ("bwrap" in honest.isolation) == (why_not() == "")
 
 
 def test_the_baseline_measures_the_same_twice(runner, honest):
