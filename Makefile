@@ -32,6 +32,7 @@ attack: setup
 
 bench: setup
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.isolation
 	$(BIN)/python -m bench.overhead $(OPTIONS)
 
 # What needs repositories that are not ours; each says in its module what to give it.

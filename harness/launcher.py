@@ -155,7 +155,7 @@ class Launcher:
 
         Raises: OSError: the launcher has been closed.
         """
-        order = replace(order, layers=self._within.layers)
+        order = replace(order, layers=tuple(layer for layer in order.layers if layer in self._within.layers))
         near, far = socket.socketpair()
         try:
             with far, self._lock:

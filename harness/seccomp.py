@@ -108,13 +108,14 @@ _PRETENDED = {
     "sched_setattr": (314, 274),
 }
 _MISSING = {"clone3": (435, 435)}
-_CLONE, _FCNTL = (56, 220), (72, 25)
+_CLONE, _FCNTL, _PRCTL = (56, 220), (72, 25), (157, 167)
 _OF_SELF = {
     "prlimit64": (302, 261),
     "sched_setaffinity": (203, 122),
 }  # the first argument is a process, 0 is the caller
 
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEW* that clone takes
+_PR_SET_DUMPABLE = 4  # pretended: the supervisor could no longer look at the files that it holds open
 _F_SETOWN, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY = 8, 15, 1024, 1026  # signals to others, files that others wait for
 
 # --- BPF
@@ -166,6 +167,7 @@ def _program(machine: str) -> bytes:
     checks.append(_Check(_CLONE[column], 0, _JUMP_ANY_BIT, (_NEW_NAMESPACES,), refused, _ALLOW))
     commands = (_F_SETOWN, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY)
     checks.append(_Check(_FCNTL[column], 1, _JUMP_EQUAL, commands, refused, _ALLOW))
+    checks.append(_Check(_PRCTL[column], 0, _JUMP_EQUAL, (_PR_SET_DUMPABLE,), _ERROR, _ALLOW))
     steps = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
         (_JUMP_EQUAL, 1, 0, _AUDIT[machine]),

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from harness.meter import Hints, Meter, n_marks
 from harness.orders import Ending, Question, parse_answer
-from harness.processes import become_subreaper, descendants, die_with_parent, end_children
+from harness.processes import become_subreaper, descendants, die_with_parent, end_children, unnamed_bytes
 from harness.trial import PACKAGE_ROOT, run_fresh, run_order
 from harness.values import Status
 
@@ -310,7 +310,7 @@ class _Watch:
             self._kill(Status.FAILED, f"started more than {_MAX_PROCESSES} processes")
         elif (stored_bytes := _stored_bytes(self._folders)) == sys.maxsize:
             self._kill(Status.OOM, f"wrote more than {_MAX_FILES} files")
-        elif rss_bytes + stored_bytes > self._bounds.memory_bytes:
+        elif rss_bytes + stored_bytes + unnamed_bytes(process.pid for process in running) > self._bounds.memory_bytes:
             self._kill(Status.OOM, f"used more than {self._bounds.memory_bytes >> 20} MB of memory and files")
         elif not self._stop and sum(process.cpu_s for process in running) > self._bounds.cpu_s:
             self._ask_to_end(Status.TIMEOUT, f"used more than {self._bounds.cpu_s:g} s of CPU time")

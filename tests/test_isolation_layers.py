@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -207,3 +208,55 @@ def test_group_ends_a_tree_at_one_write_and_leaves_nothing() -> None:
         group.remove()
         assert not group.folder.exists()
     assert not campaign.folder.exists()
+
+
+def test_kernel_says_whether_memory_ran_out(tmp_path: Path) -> None:
+    group = Group(tmp_path, "run", memory_bytes=1 << 30)
+    assert group.label == "cgroup"
+    assert group.ran_out_of_memory() is None
+    for n_kills, is_short in ((0, False), (2, True)):
+        (group.folder / "memory.events").write_text(f"low 0\nhigh 0\nmax 7\noom 3\noom_kill {n_kills}\n")
+        assert group.ran_out_of_memory() is is_short
+
+
+def test_label_names_the_limits_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Path.mkdir
+
+    def mkdir_with_controllers(folder: Path) -> None:
+        made(folder)
+        (folder / "memory.max").touch()
+        (folder / "memory.oom.group").touch()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_with_controllers)
+    group = Group(tmp_path, "run", memory_bytes=1 << 30)
+    assert group.label == "cgroup+memory.max"
+    assert (group.folder / "memory.max").read_text() == str(1 << 30)
+    assert (group.folder / "memory.oom.group").read_text() in {"1", ""}  # the swap limit is tried first
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_commands_refuse_a_machine_that_gives_less(command: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PATH": "/nowhere"}  # without bwrap
+    script = "from harness.cli import main; main()"
+    arguments = ["toy", "--require-isolation", "strict"]
+    tried = subprocess.run(
+        [sys.executable, "-c", script, command, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tried.returncode == 1
+    assert re.search(r"isolation: strict is required, and posix.* is reached: lacks .*bwrap or container", tried.stderr)
+    assert len(tried.stderr.splitlines()) == 1
+
+
+def test_check_prints_the_table_of_layers() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PATH": "/nowhere"}
+    script = "from harness.cli import main; main()"
+    command = [sys.executable, "-c", script, "check", "toy", "--json"]
+    said = json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    table = {each["layer"]: each for each in said["isolation"]}
+    assert list(table) == [layer.value for layer in Layer]
+    assert table["posix"]["is_there"]
+    assert table["bwrap"]["detail"] == "bwrap is not installed; install the package bubblewrap"

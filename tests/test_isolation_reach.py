@@ -15,7 +15,7 @@ from harness.launcher import Launcher
 from harness.orders import SANDBOX_LAYERS, Access, Bounds, Order
 from harness.sandbox import landlock_abi
 from harness.values import Status
-from harness.workspace import Workspace
+from harness.workspace import Workspace, make_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,3 +157,24 @@ def test_what_honest_code_does_still_works(launcher: Launcher, tmp_path: Path, v
         ending = launcher.start(confined(HONEST, space, victim, SANDBOX_LAYERS)).wait()
     assert ending.status is Status.OK, ending.log
     assert ending.log == "not allowed to raise maximum limit\nno terminal\n"
+
+
+HOARD = """
+import ctypes, tempfile, time
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+files = [tempfile.TemporaryFile() for _ in range(3)]
+for file in files:
+    file.write(bytes(30 << 20))
+    file.flush()
+time.sleep(5)
+"""
+
+
+def test_files_without_a_name_are_counted(launcher: Launcher, victim: int) -> None:
+    scratch = make_scratch()
+    with Workspace(scratch, {}) as space:
+        order = confined(HOARD, space, victim, SANDBOX_LAYERS)
+        small = replace(order, bounds=replace(BOUNDS, memory_bytes=80 << 20))
+        ending = launcher.start(small).wait()
+    scratch.rmdir()
+    assert (ending.status, ending.detail) == (Status.OOM, "used more than 80 MB of memory and files")
