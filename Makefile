@@ -1,4 +1,4 @@
-.PHONY: setup demo check test slow attack bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance signatures clean browser bubblewrap
+.PHONY: setup demo check test slow attack bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance bench-stopping bench-throughput signatures clean browser bubblewrap
 
 BIN := .venv/bin
 
@@ -58,6 +58,12 @@ bench-records: setup  # REPO=a checkout of karpathy/autoresearch, or of karpathy
 
 bench-distance: setup  # REPOS=folders; apted and zss in an environment of their own, see bench/peers-distance.txt
 	$(BIN)/python -m bench.distance $(REPOS) $(OPTIONS)
+
+bench-stopping: setup  # compares rules on the trainings recorded in bench/data
+	$(BIN)/python -m bench.stopping $(OPTIONS)
+
+bench-throughput: setup  # a quarter of an hour: bytelm with and without zygote, early stopping, duplicate rejection
+	$(BIN)/python -m bench.throughput $(OPTIONS)
 
 # What calls of torch are checked against; after a change of the torch version.
 signatures: setup

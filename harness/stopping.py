@@ -5,6 +5,12 @@ progress, never extrapolated: a schedule that decays late drops late, which no t
 and spares what is near the incumbent at the same mark (`margins`): an edit worth keeping may be behind for a while, and the runs of one
 seed see the same batches, so that a good edit stays nearer to its parent than two seeds of one program are to each other.
 
+Measured on 120 random edits of bytelm that all ran to their end, 200 random orders of 60 with three replicates (`make bench-stopping`): the
+median rule spends 75 % of the compute where every run is compared with the unedited target and 48 % where the best run so far is the
+incumbent, finds the same best edit every time, and 2.3 and 0.3 % of its stops are runs that would have been better, however little. Without
+the grace it stops half of the winners, with half a standard deviation 14 %; from one on 3 %, all of them one schedule that decays late;
+four spare that one too and save 15 %. To stop whatever is beyond the grace, median or not, loses the best edit in a quarter of the orders.
+
 What a stopped run would have measured is not known, and nothing is paid for it. A tenth of the runs that a rule would stop go on to their
 end (`audited`), and tell a campaign how many good ones its rule costs.
 """
@@ -13,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import fmean, median, stdev
+from statistics import median
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from harness.evidence import Curve, Evidence
@@ -28,7 +34,7 @@ Direction = Literal["minimize", "maximize"]
 
 WARM_UP = 4  # marks, 20 % of the budget, before curves are compared
 MIN_FINISHED = 5  # curves before a median says something
-GRACE_SD = 2.0  # of the replicates at the same mark: how far behind the incumbent a run is spared
+GRACE_SD = 1.5  # of the replicates at the same mark: how far behind the incumbent a run is spared
 GRACE_FLOOR = 0.005  # of the incumbent's mark: where replicates agree by chance
 FAILED_AT = 0.5  # of its first mark: how much worse than it a run must become to have failed
 _ETA, _FIRST_RUNG = 3, 2  # of successive halving; the rung is in marks
@@ -126,16 +132,16 @@ def is_near(curve: Curve, evidence: Evidence) -> bool:
     return not curve[-1] > mark + margins(evidence)[at]
 
 
-def margins(evidence: Evidence) -> Curve:
+def margins(evidence: Evidence, *, grace_sd: float = GRACE_SD) -> Curve:
     """Return how far behind the incumbent a training is spared, per mark.
 
     Replicates are few, so a mark at which they agree by chance has the spread of all marks after the warm-up.
     """
     whole = [curve for curve in evidence.baseline if len(curve) == N_MARKS]
     spreads = [_spread([curve[at] for curve in whole]) for at in range(N_MARKS)]
-    usual = math.sqrt(fmean(spread**2 for spread in spreads[WARM_UP:]))
+    usual = math.hypot(*spreads[WARM_UP:]) / math.sqrt(N_MARKS - WARM_UP)
     floors = [GRACE_FLOOR * abs(mark) for mark in (*evidence.incumbent, *([0.0] * N_MARKS))[:N_MARKS]]
-    return tuple(max(GRACE_SD * max(spread, usual), floor) for spread, floor in zip(spreads, floors, strict=True))
+    return tuple(max(grace_sd * max(spread, usual), floor) for spread, floor in zip(spreads, floors, strict=True))
 
 
 def behind_median(curve: Curve, evidence: Evidence) -> str:
@@ -180,8 +186,10 @@ def _signed(curve: Sequence[float], sign: float) -> Curve:
 
 
 def _spread(marks: Sequence[float]) -> float:
+    """Return the sample standard deviation; hypot does not overflow on what a hostile hint may be."""
     finite = [mark for mark in marks if math.isfinite(mark)]
-    return stdev(finite) if len(finite) > 1 else 0.0
+    mean = sum(finite) / max(1, len(finite))
+    return math.hypot(*(mark - mean for mark in finite)) / math.sqrt(max(1, len(finite) - 1))
 
 
 def _percent(curve: Curve) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
+from random import Random
+from statistics import fmean
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.stopping import DATA, Policy, read_runs, simulate
 from harness.evidence import AUDIT_SHARE, Evidence
 from harness.meter import N_MARKS
-from harness.stopping import MIN_FINISHED, WARM_UP, behind_rung, make_rule, margins
+from harness.stopping import MIN_FINISHED, WARM_UP, Rule, behind_median, behind_rung, make_rule, margins
 from harness.values import TrialError
 
 BASELINE = tuple(tuple(4.0 - 0.1 * at + jitter for at in range(N_MARKS)) for jitter in (0.0, 0.02, -0.02))
@@ -101,9 +104,13 @@ def test_curves_of_stopped_runs_are_no_part_of_the_median():
     assert not verdict(shifted(0.39)[:10], finished=FINISHED + stopped)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=N_MARKS),
-    st.lists(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=N_MARKS), max_size=9),
+    st.lists(
+        st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=N_MARKS - 1, max_size=N_MARKS),
+        max_size=9,
+    ),
 )
 def test_any_curves_get_a_verdict_and_the_same_one_twice(curve, finished):
     for name in ("median", "asha"):
@@ -143,33 +150,55 @@ def test_none_is_no_rule_and_an_unknown_name_is_an_error():
         make_rule("mean", **known)
 
 
+# --- real trainings
+
+
+def test_the_default_rule_saves_a_fifth_of_recorded_trainings_and_loses_none_of_the_best():
+    baseline, runs = read_runs(DATA)
+    orders = [Random(f"0/{n}").sample(runs, 60) for n in range(12)]
+    rule, without_grace = Policy("median", behind_median), Policy("no grace", behind_median, -1.0)
+    costs = [simulate(rule, baseline[:3], order, climbs=False) for order in orders]
+    harsher = [simulate(without_grace, baseline[:3], order, climbs=False) for order in orders]
+    assert fmean(cost.compute for cost in costs) < 0.8
+    assert not any(cost.is_best_stopped or cost.regret for cost in costs)
+    assert 5 * sum(cost.n_false for cost in costs) < sum(cost.n_false for cost in harsher)
+
+
+def test_the_program_that_compares_rules_stops_where_the_rule_does():
+    baseline, runs = read_runs(DATA)
+    replicates, finished = tuple(run.curve for run in baseline), tuple(run.curve for run in runs[:40])
+    evidence = Evidence(replicates, finished, baseline[0].curve, 0, 1)
+    room = margins(evidence)
+    spared = tuple(mark + each for mark, each in zip(baseline[0].curve, room, strict=True))
+    rule = Rule(evidence, behind_median)
+    for run in runs[40:]:
+        stops = [n for n in range(1, N_MARKS) if rule.verdict(run.curve[:n])]
+        assert Policy("median", behind_median).stop(run.curve, evidence, spared) == (stops[0] if stops else N_MARKS)
+
+
 # --- Optuna
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_pruners_of_optuna_stop_what_is_far_behind_and_never_what_is_near_the_incumbent(pruner):
     pytest.importorskip("optuna")
-    said = [verdict(shifted(5.0)[:n], f"optuna:{pruner}", finished=FINISHED * 3) for n in range(1, N_MARKS)]
+    known: dict[str, Any] = {"baseline": BASELINE, "finished": FINISHED * 2, "incumbent": INCUMBENT, "seed": 0}
+    behind, near = (make_rule(f"optuna:{pruner}", **known, number=number) for number in (1, 2))
+    assert behind is not None
+    assert near is not None
+    said = [behind.verdict(shifted(5.0)[:n]) for n in range(1, N_MARKS)]
     assert any(said), pruner
     assert all(pruner in each for each in said if each and "half again" not in each)
-    assert not any(
-        verdict(shifted(0.5 * GAP)[:n], f"optuna:{pruner}", finished=FINISHED * 3) for n in range(1, N_MARKS)
-    )
+    assert not any(near.verdict(shifted(0.5 * GAP)[:n]) for n in range(1, N_MARKS))
 
 
-def test_a_pruner_says_the_same_when_it_follows_a_run_and_when_it_is_asked_once():
+@pytest.mark.parametrize("pruner", PRUNERS[1:4])
+def test_a_pruner_says_the_same_when_it_follows_a_run_and_when_it_is_asked_once(pruner):
     pytest.importorskip("optuna")
-    for pruner in PRUNERS[:4]:
-        known: dict[str, Any] = {
-            "baseline": BASELINE,
-            "finished": FINISHED * 2,
-            "incumbent": INCUMBENT,
-            "seed": 0,
-            "number": 1,
-        }
-        rule = make_rule(f"optuna:{pruner}", **known)
-        followed = [rule.verdict(shifted(0.45)[:n]) for n in range(1, N_MARKS)]
-        assert followed == [verdict(shifted(0.45)[:n], f"optuna:{pruner}", **known) for n in range(1, N_MARKS)]
+    rule = make_rule(f"optuna:{pruner}", baseline=BASELINE, finished=FINISHED, incumbent=INCUMBENT, seed=0, number=1)
+    assert rule is not None
+    followed = [rule.verdict(shifted(0.45)[:n]) for n in range(1, N_MARKS)]
+    assert [followed[n - 1] for n in (6, 18)] == [verdict(shifted(0.45)[:n], f"optuna:{pruner}") for n in (6, 18)]
 
 
 @pytest.mark.parametrize(
