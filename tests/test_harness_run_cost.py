@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BOUNDS = Bounds(wall_s=20, cpu_s=20, memory_bytes=1 << 40, output_bytes=1 << 20, threads=1)
+PEAK_MB = 150  # of a controller whose policy has no weights
+HEAVY = {"torch", "transformers", "matplotlib", "optuna", "scipy", "pyarrow", "ray"}
 ENV = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -78,3 +80,19 @@ def test_lists_of_children_say_what_a_search_says() -> None:
         parent.communicate()
     assert {process.pid for process in listed} == {process.pid for process in sought}
     assert len(listed) == 2
+
+
+@pytest.mark.parametrize("policy", ["random", pytest.param("local", marks=pytest.mark.slow)])
+def test_search_without_weights_stays_small(tmp_path: Path, policy: str) -> None:
+    options = ["--policy", policy, "--trials", "2", "--replicates", "2", "--out", str(tmp_path / "out")]
+    script = f"""
+import re, sys
+from harness.cli import commands
+commands.main({["search", "toy", *options]!r}, standalone_mode=False)
+print(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])
+print({HEAVY!r} & set(sys.modules))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    peak_kb, heavy = ended.stdout.splitlines()[-2:]
+    assert heavy == "set()"
+    assert int(peak_kb) < PEAK_MB << 10
