@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.launcher import Enclosure
 
 AUTO, STRICT = "auto", "strict"
-_IMAGE = "container:"  # and the image behind it
+IN_IMAGE = "container:"  # and the image behind it
 _SCOPES_SINCE = 6  # version of Landlock: signals and abstract sockets; TCP since 4
 
 
@@ -152,8 +152,8 @@ def choose(wanted: str) -> Plan:
     """
     if wanted == AUTO:
         return _best()
-    if wanted.startswith(_IMAGE):
-        image = wanted.removeprefix(_IMAGE)
+    if wanted.startswith(IN_IMAGE):
+        image = wanted.removeprefix(IN_IMAGE)
         _refuse(wanted, container.why_not(image))
         return Plan(_INSIDE | {Layer.CONTAINER}, image)
     plan = Plan(LEVELS[wanted] if wanted in LEVELS else _parse(wanted))

@@ -28,7 +28,7 @@ from graph.snapshot import read_snapshot
 from harness.cgroup import Campaign
 from harness.checkpoint import checkpoint_fault
 from harness.data import prepare_data
-from harness.isolation import AUTO, Layer, choose, refuse_less
+from harness.isolation import AUTO, IN_IMAGE, Layer, choose, refuse_less
 from harness.launcher import Launcher, Surroundings
 from harness.orders import QUESTIONS, Access, Allowance, Bounds, Ending, Order, call
 from harness.predictor import serve_predictor, serve_second_predictor
@@ -99,6 +99,8 @@ class Runner:
         self._isolation = isolation
         self._required = required
         self._announce = announce
+        if gpus and isolation.startswith(IN_IMAGE):
+            raise TrialError("gpus: are not passed into containers; leave out --gpus, or the container")
         self._slots = Slots(n_slots, gpus)
         self._pristine = read_snapshot(target.root_dir, target.frozen, frozen=target.frozen)
         limits = target.limits

@@ -109,3 +109,9 @@ def test_crowded_slots_are_said_and_threads_stay_as_they_are() -> None:
         runner.__enter__()
     assert "processors" in said[0]
     assert runner._bounds.threads == limits.threads
+
+
+def test_gpus_and_a_container_are_refused() -> None:
+    target = load_target(Path(__file__).parents[1] / "targets" / "toy")
+    with pytest.raises(TrialError, match="gpus: are not passed into containers"):
+        Runner(target, gpus=("0",), isolation="container:torch@sha256:" + "0" * 64)
