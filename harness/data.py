@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.orders import Bounds, Order, call
 from harness.trial import call_entry
 from harness.values import TrialError
+from targets.manifest import Tier
 
 if TYPE_CHECKING:
     from graph.snapshot import Snapshot
@@ -75,6 +76,9 @@ def _name(target: Target, frozen: Snapshot) -> str:
 
 
 def _run_prepare(target: Target, folder: Path, launcher: Launcher) -> None:
+    if target.prepare is None:  # of a self-reported target, whose training finds its data by itself
+        (folder / TRAIN).mkdir()
+        return
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     order = Order(
         main=call(call_entry, str(target.prepare), str(folder)),
@@ -86,7 +90,7 @@ def _run_prepare(target: Target, folder: Path, launcher: Launcher) -> None:
     if not ending.ok:
         tail = "\n".join(ending.log.splitlines()[-_LOG_LINES:])
         raise TrialError(f"{_prepared(target)} failed ({ending.detail}):\n{tail}")
-    for part in (TRAIN, HELDOUT):
+    for part in (TRAIN,) if target.tier is Tier.SELF_REPORTED else (TRAIN, HELDOUT):
         if not (folder / part).is_dir():
             raise TrialError(f"{_prepared(target)} wrote no folder {part}; write one")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from targets.manifest import Tier
+
 if TYPE_CHECKING:
     from harness.record import Recheck, Settings
     from harness.values import Outcome, Trial
@@ -14,7 +16,12 @@ if TYPE_CHECKING:
 def outcome_line(metric: str, outcome: Outcome) -> str:
     """Say what one run did."""
     measured = f"{metric} {outcome.metric:.6g}" if outcome.ok else str(outcome.status)
-    return f"{measured}  seed {outcome.seed}  {outcome.wall_s:.1f} s  {outcome.isolation}"
+    return f"{measured}{badge(outcome)}  seed {outcome.seed}  {outcome.wall_s:.1f} s  {outcome.isolation}"
+
+
+def badge(outcome: Outcome) -> str:
+    """Mark a metric that nothing but the edited code vouches for; empty for one that was measured."""
+    return " (self-reported, not measured)" if outcome.tier == Tier.SELF_REPORTED else ""
 
 
 def printed(outcome: Outcome) -> str:
@@ -42,7 +49,8 @@ def trial_line(trial: Trial, settings: Settings, noise: Noise) -> str:
         return f"{head}  {_address(trial)}"
     change = trial.verdict.gain if settings.direction == "maximize" else -trial.verdict.gain
     z = f", z {trial.verdict.z:.1f}" if len(trial.outcomes) > 1 else ""
-    measured = f"{settings.metric} {trial.metric:.5g} ({change + 0.0:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd{z})"
+    metric = f"{settings.metric} {trial.metric:.5g}{badge(trial.outcomes[0])}"
+    measured = f"{metric} ({change + 0.0:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd{z})"
     return f"{head}  {measured}  {_address(trial)}"
 
 

@@ -14,7 +14,6 @@ import ast
 import json
 import math
 import os
-import re
 import shutil
 import socket
 import sys
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from graph.snapshot import read_snapshot
 from harness.cgroup import Campaign
 from harness.checkpoint import checkpoint_fault
+from harness.claims import false_claim, implausible, reported_metric
 from harness.data import prepare_data
 from harness.isolation import AUTO, IN_IMAGE, Layer, choose, refuse_less
 from harness.launcher import Launcher, Surroundings
@@ -39,6 +39,7 @@ from harness.stopwatch import Stopwatch
 from harness.trial import FIRST_FD
 from harness.values import Outcome, Scoring, Smoke, Status, TrialError
 from harness.workspace import Workspace, make_scratch
+from targets.manifest import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -54,10 +55,14 @@ Launch = Literal["zygote", "exec"]
 _UNASKED = (
     "the training never asked for its budget; ask before every step, as class Budget in targets/bytelm/prepare.py does"
 )
+_FORGEABLE = (
+    "tier is self-reported: the metric is what the training prints, and an edit can print anything; "
+    "write a scorer, or allow it with --allow-self-reported"
+)
+_NO_SMOKE = "not tried: a self-reported training need not say where its first steps end"
 SMOKE_STEPS = 3
 N_PROBED = {Scoring.SEARCH: 2, Scoring.GATE: 32, Scoring.FINAL: 32}  # calls of each shard
 _SCORING, _PREDICTING = ("numpy", run_scorer.__module__), ("numpy", serve_predictor.__module__)  # what drivers import
-CLAIM_MARGIN = 0.01  # of the metric: how much better than measured a printed value may be, for rounding
 _EXTRA_S = 5.0  # of a scorer over its predictors: a predictor that hangs reaches its own limit first, and is named
 _PASSED_ENV = ("PATH", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 _FIXED_ENV = {
@@ -68,7 +73,6 @@ _FIXED_ENV = {
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # the other check starts the driver, which does not survive a fork
     "OPENBLAS_NUM_THREADS": "1",  # numpy's; torch follows OMP_NUM_THREADS
 }
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|inf)"
 
 
 class Runner:
@@ -84,6 +88,7 @@ class Runner:
         required: str = "posix",
         gpus: Sequence[str] = (),
         announce: Callable[[str], object] = lambda line: None,
+        allow_self_reported: bool = False,
     ) -> None:
         """Be ready to enter.
 
@@ -93,7 +98,12 @@ class Runner:
         isolation: what `harness.isolation.choose` reads: auto, a level, layers, or a container.
         required: one of `harness.isolation.REQUIREMENTS`; with less, nothing starts.
         announce: told, in a line, when something is done in another way than asked for.
+        allow_self_reported: whether a target may do whose metric is what the training prints.
+
+        Raises: TrialError: the target is one, and it may not.
         """
+        if target.tier is Tier.SELF_REPORTED and not allow_self_reported:
+            raise TrialError(f"{target.folder}: {_FORGEABLE}")
         self._target = target
         self._launch = launch
         self._isolation = isolation
@@ -189,6 +199,8 @@ class Runner:
         Three, because the first often has a learning rate of zero. Equal fingerprints of two snapshots under one seed mean that the
         edits between them did nothing in these steps: they change nothing, or only what happens later.
         """
+        if self._target.tier is Tier.SELF_REPORTED:
+            return Smoke(Outcome(Status.OK, seed=seed, detail=_NO_SMOKE), "")
         watch = Stopwatch()
         with self._slots.take():
             watch.waited()
@@ -206,6 +218,8 @@ class Runner:
                 watch.lap("copy")
                 outcome, checkpoint = self._trained(space, seed, Allowance(budget.unit, budget.amount), rule)
                 watch.lap("train")
+                if outcome.ok and self._target.tier is Tier.SELF_REPORTED:
+                    return self._believe(outcome)
                 if checkpoint is not None:
                     outcome = self._score(outcome, snapshot, checkpoint, scoring)
                     watch.lap("score")
@@ -227,19 +241,24 @@ class Runner:
     ) -> tuple[Outcome, Path | None]:
         """Train in a working copy. Returns: what happened, and the checkpoint if there is one to score."""
         order = replace(self._training(space, seed, allowance), asks=rule is not None)
-        outcome = _outcome(self._trials.start(order).wait(rule), seed)
+        outcome = _outcome(self._trials.start(order).wait(rule), seed, self._target.tier)
         if outcome.status is Status.INFRA_ERROR:  # the copy may be gone with what ran in it
             return outcome, None
         if changed := space.changed_frozen():
             return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=_changed(changed)), None
-        if not outcome.ok:
+        if not outcome.ok or self._target.tier is Tier.SELF_REPORTED:
             return outcome, None
         if not outcome.steps:
             return replace(outcome, status=Status.FAILED, detail=_UNASKED), None
-        checkpoint, fault = space.harvest(self._target.checkpoint, max_bytes=self._bounds.memory_bytes)
+        checkpoint, fault = space.harvest(str(self._target.checkpoint), max_bytes=self._bounds.memory_bytes)
         if fault := fault or checkpoint_fault(checkpoint):
             return replace(outcome, status=Status.INVALID_METRIC, detail=fault), None
         return outcome, checkpoint
+
+    def _believe(self, outcome: Outcome) -> Outcome:
+        """Take the metric that the training printed, which nothing supports."""
+        metric, fault = reported_metric(outcome.log_tail, self._target)
+        return replace(outcome, status=Status.INVALID_METRIC if fault else Status.OK, metric=metric, detail=fault)
 
     def _score(self, outcome: Outcome, snapshot: Snapshot, checkpoint: Path, scoring: Scoring) -> Outcome:
         """Let a scorer question two predictors, and put what it found into the outcome of the training."""
@@ -268,6 +287,8 @@ class Runner:
             log = fault.log or outcome.log_tail
             return replace(outcome, status=fault.status, detail=f"scoring: {fault.detail}", log_tail=log)
         measured, *others = json.loads(found)["metrics"]
+        if fault_of_metric := implausible(self._target, measured, *others):
+            return replace(outcome, status=Status.INVALID_METRIC, detail=f"scoring: {fault_of_metric}")
         if claim := false_claim(outcome.log_tail, self._target, measured):
             return replace(outcome, status=Status.INTEGRITY_VIOLATION, detail=claim)
         return replace(outcome, metric=measured, second=others[0] if others else math.nan)
@@ -336,18 +357,6 @@ class Runner:
         return {**_environment(self._bounds.threads), **self._slots.environment(), **folders}
 
 
-def false_claim(log: str, target: Target, measured: float) -> str:
-    """Say which printed metric is better than the measured one; empty when none is.
-
-    No trial sees the held-out data, so such a line is made up, and what made it up has no honest metric either.
-    """
-    pattern = rf"(?<![\w.]){re.escape(target.metric)}[\"']?\s*[:=\s]\s*({_NUMBER})"
-    for claim in re.finditer(pattern, log, re.IGNORECASE):
-        if target.sign * (float(claim[1]) - measured) > CLAIM_MARGIN * abs(measured):
-            return f"stdout claims {target.metric} {float(claim[1]):g}, the scorer measured {measured:g}"
-    return ""
-
-
 def third_party_imports(target: Target) -> frozenset[str]:
     """Name the modules that the target's sources import from outside the standard library and the target itself."""
     sources = read_snapshot(target.root_dir, target.mutable, frozen=target.frozen)
@@ -369,7 +378,7 @@ def _environment(threads: int) -> dict[str, str]:
     return {**passed, **_FIXED_ENV, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
-def _outcome(ending: Ending, seed: int) -> Outcome:
+def _outcome(ending: Ending, seed: int, tier: Tier) -> Outcome:
     return Outcome(
         status=ending.status,
         seed=seed,
@@ -382,6 +391,7 @@ def _outcome(ending: Ending, seed: int) -> Outcome:
         isolation=ending.isolation,
         curve=ending.curve,
         doomed_at=ending.doomed_at,
+        tier=tier,
     )
 
 

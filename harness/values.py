@@ -56,6 +56,7 @@ class Outcome:
     detail: str = ""  # one line: what failed, where
     log_tail: str = ""  # the end of stdout and stderr, as printed (untrusted)
     isolation: str = ""  # the layers that were really in force
+    tier: str = "scored"  # a targets.manifest.Tier: how far from edited code the metric was computed
     second: float = math.nan  # metric on the second shard of the held-out data; NaN where not asked
     curve: tuple[float, ...] = ()  # what the training hinted at, the mean over each part of its budget; else NaN
     doomed_at: float = math.nan  # progress at which the stopping rule would have ended an audited run

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ast
 import difflib
+import math
+import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -53,6 +55,13 @@ class Probe(StrEnum):
     NORMALISED = "normalised"  # log-probabilities: those over the last axis sum to 1
 
 
+class Tier(StrEnum):
+    """How far from edited code the metric is computed."""
+
+    SCORED = "scored"  # edited code turns inputs into outputs in a sandbox; the metric is computed from the outputs elsewhere
+    SELF_REPORTED = "self-reported"  # the training prints it
+
+
 class EntryPoint(NamedTuple):
     """A function of a frozen file. Prints as it is written: `file.py:function`."""
 
@@ -76,6 +85,7 @@ _Checkpoint = Annotated[str, Field(pattern=r"^\w[\w.-]*\.(safetensors|npy)$")]
 _Files = Annotated[tuple[_Text, ...], Field(min_length=1)]
 _Entry = Annotated[EntryPoint, BeforeValidator(_parse_entry_point)]
 _Amount = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+_Bound = Annotated[float, Field(strict=True, allow_inf_nan=True)]
 _Count = Annotated[int, Field(strict=True, gt=0)]
 
 
@@ -106,18 +116,50 @@ class Manifest(_Table):
     name: _Name = Field(description='one word, as in "bytelm"')
     root: _Text = Field(default=".", description='the folder of the sources, relative to the manifest, as in "."')
     mutable: _Files = Field(description='the Python files that edits may change, as in ["train.py", "model.py"]')
-    frozen: _Files = Field(description='the files that no edit may change, as in ["prepare.py", "scorer.py"]')
+    frozen: tuple[_Text, ...] = Field(
+        default=(),
+        description='the files that no edit may change, as in ["prepare.py", "scorer.py"]; name what prepare reads as well: '
+        "the prepared data are kept for as long as these files stay what they are",
+    )
     protected: tuple[_Text, ...] = Field(default=(), description='slots to spare, as in ["train:train/call.save_file"]')
-    prepare: _Entry = Field(description='a function of a frozen file, as in "prepare.py:prepare"')
+    tier: Tier = Field(
+        default=Tier.SCORED,
+        description=f"one of {', '.join(Tier)}, or nothing for scored: edited code turns inputs into outputs in a sandbox, and the "
+        "scorer computes the metric from the outputs. self-reported believes what the training prints, which an edit can forge: "
+        "runs must allow it, and its metrics are marked as such everywhere",
+    )
+    prepare: _Entry | None = Field(
+        default=None,
+        description='a function of a frozen file, as in "prepare.py:prepare": prepare(folder) writes folder/train and folder/heldout, '
+        "and where there are enough data folder/second, for what stands before a keep, and folder/final, for a report",
+    )
     train: _Text = Field(description='the script to run, one of the mutable files, as in "train.py"')
-    predictor: _Entry = Field(description='a function of a frozen file, as in "predict.py:load"')
-    scorer: _Entry = Field(description='a function of a frozen file, as in "scorer.py:score"')
-    checkpoint: _Checkpoint = Field(
+    predictor: _Entry | None = Field(
+        default=None,
+        description='a function of a frozen file, as in "predict.py:load": load(checkpoint) returns a function of one array of inputs '
+        "to one array of outputs, a row for each row",
+    )
+    scorer: _Entry | None = Field(
+        default=None,
+        description='a function of a frozen file, as in "scorer.py:score": score(predict, heldout) reads the folder heldout, or second '
+        "or final, and returns numbers by name",
+    )
+    checkpoint: _Checkpoint | None = Field(
+        default=None,
         description='the name of the file that training writes, as in "model.safetensors"; an .npy of numbers will do as well, and '
-        "nothing else is read: other formats may hold code"
+        "nothing else is read: other formats may hold code",
     )
     metric: _Text = Field(description='the name of a number that the scorer returns, as in "val_bpb"')
     direction: Direction = Field(description=f"one of {', '.join(Direction)}")
+    plausible: tuple[_Bound, _Bound] = Field(
+        default=(-math.inf, math.inf),
+        description="the lowest and the highest metric that can be true, as in [0.0, inf]: beyond them a run has no metric",
+    )
+    pattern: _Text | None = Field(
+        default=None,
+        description="for tier self-reported: a regular expression with one group, the metric, as in '^val_bpb: (.+)$'; "
+        "the last match in what the training prints counts",
+    )
     probes: tuple[Probe, ...] = Field(
         default=(),
         description=f"a list out of {', '.join(Probe)}, or nothing: causal for language models, batch where each row is for itself, "
@@ -125,6 +167,11 @@ class Manifest(_Table):
     )
     budget: Budget = Field(description='a table [budget], as in unit = "steps" and amount = 600')
     limits: Limits = Field(default=Limits(), description="a table [limits], or nothing")
+
+
+_NEEDED = {Tier.SCORED: ("prepare", "predictor", "scorer", "checkpoint"), Tier.SELF_REPORTED: ()}
+_OPTIONAL = {Tier.SCORED: ("probes",), Tier.SELF_REPORTED: ("prepare", "pattern")}
+_OF_TIERS = frozenset({"prepare", "predictor", "scorer", "checkpoint", "probes", "pattern"})
 
 
 class Target(Manifest):
@@ -178,9 +225,31 @@ def _faults(target: Target) -> Iterator[str]:
             yield f"mutable names {path!r}, which is no Python file; leave it out, or name it in frozen"
     if target.train not in target.mutable:
         yield f"train is {target.train!r}, which mutable does not name; write one of {', '.join(target.mutable)}"
-    yield from _entry_faults("prepare", target.prepare, target)
-    yield from _entry_faults("predictor", target.predictor, target)
-    yield from _entry_faults("scorer", target.scorer, target)
+    yield from _tier_faults(target)
+    for field, entry in (("prepare", target.prepare), ("predictor", target.predictor), ("scorer", target.scorer)):
+        if entry is not None:
+            yield from _entry_faults(field, entry, target)
+    if not target.plausible[0] < target.plausible[1]:
+        yield f"plausible is {list(target.plausible)}; write the lower number first"
+
+
+def _tier_faults(target: Target) -> Iterator[str]:
+    """Say which fields a tier needs and are not there, and which are there and mean nothing to it."""
+    needed = _NEEDED[target.tier]
+    for field in needed:
+        if getattr(target, field) is None:
+            yield f"{field} is missing; write {Manifest.model_fields[field].description}"
+    for field in _OF_TIERS - {*needed, *_OPTIONAL[target.tier]}:
+        if getattr(target, field):
+            yield f"{field} means nothing to tier {target.tier}; leave it out, or write another tier"
+    if target.pattern is not None:
+        try:
+            n_groups = re.compile(target.pattern).groups
+        except re.error as error:
+            yield f"pattern is {target.pattern!r}, which is no regular expression ({error}); correct it"
+            return
+        if n_groups != 1:
+            yield f"pattern is {target.pattern!r}, with {n_groups} groups; write one, around the number"
 
 
 def _path_faults(field: str, paths: tuple[str, ...], root: Path) -> Iterator[str]:

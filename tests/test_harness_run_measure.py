@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from graph.snapshot import read_snapshot
-from harness.measure import Runner, false_claim
+from harness.claims import false_claim
+from harness.measure import Runner
 from harness.processes import descendants
 from harness.values import Outcome, Status, TrialError
 from targets.manifest import Direction, Unit, load_target

@@ -42,6 +42,10 @@ launch = click.option(
     "--launch", type=click.Choice(["zygote", "exec"]), default="zygote", show_default=True,
     help="Fork trials from a process with the target's libraries, or start an interpreter each; the results are equal.",
 )  # fmt: skip
+allow_self_reported = click.option(
+    "--allow-self-reported", is_flag=True,
+    help="Run a target whose metric is what its training prints (tier self-reported), which an edit can forge.",
+)  # fmt: skip
 
 
 def isolated(command: Callable[P, R]) -> Callable[P, R]:
@@ -63,16 +67,29 @@ def isolated(command: Callable[P, R]) -> Callable[P, R]:
 @click.option("--seed", default=0, show_default=True, help="Seed of the training run.")
 @launch
 @isolated
+@allow_self_reported
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
 @one_line_errors
 def run(  # noqa: PLR0913 -- the parameters of a command are its options
-    target: str, edits: tuple[str, ...], seed: int, launch: str, isolation: str, required: str, as_json: bool
+    target: str,
+    edits: tuple[str, ...],
+    seed: int,
+    launch: str,
+    isolation: str,
+    required: str,
+    allow_self_reported: bool,
+    as_json: bool,
 ) -> None:
     """Train and score TARGET once, after the EDITs if there are any. Exits with 1 when there is no metric."""
     sources = open_sources(target)
     snapshot = sources.code.apply(*edits).snapshot
     with Runner(
-        sources.trainable, launch=_launch(launch), isolation=isolation, required=required, announce=_say
+        sources.trainable,
+        launch=_launch(launch),
+        isolation=isolation,
+        required=required,
+        announce=_say,
+        allow_self_reported=allow_self_reported,
     ) as runner:
         outcome = runner.run(snapshot, seed)
     click.echo(
@@ -99,7 +116,7 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
     """
     sources = open_sources(target)
     snapshot = sources.code.apply(*edits).snapshot
-    with Runner(sources.trainable, launch=_launch(launch), announce=_say) as runner:
+    with Runner(sources.trainable, launch=_launch(launch), announce=_say, allow_self_reported=True) as runner:
         found = runner.smoke(snapshot, seed)
         differs = (
             bool(edits) and found.outcome.ok and found.fingerprint != runner.smoke(sources.snapshot, seed).fingerprint
@@ -113,6 +130,8 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
             "differs": differs,
         }
         click.echo(json.dumps(facts))
+    elif outcome.ok and outcome.detail:
+        click.echo(outcome.detail)
     elif outcome.ok:
         what = (
             "the unedited target"
@@ -180,6 +199,7 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
 )
 @launch
 @isolated
+@allow_self_reported
 @one_line_errors
 def search(  # noqa: PLR0913 -- the parameters of a command are its options
     target: str,
@@ -201,6 +221,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     launch: str,
     isolation: str,
     required: str,
+    allow_self_reported: bool,
 ) -> None:
     """Search over the code of TARGET: propose typed edits, train, measure, judge, learn.
 
@@ -223,6 +244,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
         required=required,
         gpus=tuple(filter(None, gpus.split(","))),
         announce=_say,
+        allow_self_reported=allow_self_reported,
     )
     with _open_ledger(out, settings, chosen_window=window) as ledger, runner:
         session = Session(out, click.echo, slots, guards)

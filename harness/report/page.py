@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from harness.conclude import BASELINE, contributions, effect, recommended
 from harness.ledger import read_record
+from harness.lines import badge
 from harness.objects import ObjectStore
 from harness.record import Record
 from harness.report.chart import draw_chart, strip_marks, strip_reach
@@ -85,6 +86,7 @@ def render_page(record: Record, store: ObjectStore) -> str:
         counts=count_fates(record.trials),
         failures=count_failures(record.trials),
         isolation=isolation_levels(record),
+        self_reported=any(badge(run) for run in all_runs(record)),
         runs=all_runs(record),
         chart=draw_chart(record.trials, record.baseline, noise, sign=sign) if noise else None,
         lineage=build_lineage(record.trials),
