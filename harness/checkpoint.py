@@ -4,13 +4,19 @@ Two formats, told by the name that the manifest gives: `.safetensors` and `.npy`
 of objects is a pickle), so what does not parse as the one that it should be is refused, by name. Bounds come before reads: a header
 that claims 100 GB costs nothing. Whether the numbers fit the model is the predictor's to find out.
 
-Source: github.com/huggingface/safetensors, README, "Format"; numpy.lib.format.
+The third is `.pt2` of the tier exported, a zip archive of torch.export: a graph of operators as JSON, and weights. Its members must be
+those that torch.export.save writes for plain tensors, stored and not compressed, so that none leads elsewhere, grows when it is read or
+is one of the two kinds that torch unpickles. What is left to torch's own loader runs in the predictor's sandbox.
+
+Source: github.com/huggingface/safetensors, README, "Format"; numpy.lib.format; torch.export.pt2_archive.constants (torch 2.13).
 """
 
 from __future__ import annotations
 
 import json
+import re
 import struct
+import zipfile
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +42,12 @@ _ITEM_BITS = {
 }
 _ITEM_BITS |= {"U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64}
 _ITEM_BITS |= dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8)
+_MAX_MEMBERS = 100_000
+_MEMBER = re.compile(
+    r"[\w.-]+/(archive_format|archive_version|byteorder|\.data/(version|serialization_id|alignment)"
+    r"|models/[\w-]+\.json|data/sample_inputs/[\w-]+\.pt"
+    r"|data/weights/(weight_\d+|[\w-]+\.json)|data/constants/(tensor_\d+|[\w-]+\.json))"
+)
 _FOREIGN = {b"PK\x03\x04": "a zip archive, as torch.save writes one", b"\x80": "a pickle", b"\x93NUMPY": "an .npy file"}
 
 
@@ -48,14 +60,15 @@ def checkpoint_fault(path: Path) -> str:
 
     Raises: OSError: it cannot be read.
     """
-    read = {".safetensors": _read_safetensors, ".npy": _read_npy}[path.suffix]
+    read = {".safetensors": _read_safetensors, ".npy": _read_npy, ".pt2": _read_archive}[path.suffix]
     with path.open("rb") as file:
         try:
             read(file, path.stat().st_size)
         except _Refused as refused:
             file.seek(0)
             first = file.read(8)
-            looks = next((f", it looks like {what}" for magic, what in _FOREIGN.items() if first.startswith(magic)), "")
+            found = (what for magic, what in _FOREIGN.items() if first.startswith(magic) and read is not _read_archive)
+            looks = "".join(f", it looks like {what}" for what in found)
             return f"checkpoint refused: {path.name} is no {path.suffix} file{looks}: {refused}"
     return ""
 
@@ -121,3 +134,25 @@ def _read_npy(file: BinaryIO, n_bytes: int) -> None:
         raise _Refused(f"it holds {dtype}, and only numbers are read")
     if file.tell() + prod(shape) * dtype.itemsize != n_bytes:
         raise _Refused(f"an array {shape} of {dtype} does not have {n_bytes - file.tell()} bytes")
+
+
+def _read_archive(file: BinaryIO, n_bytes: int) -> None:
+    """Check the names and sizes of the members; nothing is taken out."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError, struct.error) as error:
+        raise _Refused(f"it is no zip archive ({' '.join(str(error).split())[:100]})") from error
+    if len(members) > _MAX_MEMBERS:
+        raise _Refused(f"it has {len(members)} members; at most {_MAX_MEMBERS} are read")
+    for member in members:
+        if not _MEMBER.fullmatch(member.filename) or ".." in member.filename:
+            raise _Refused(
+                f"its member {member.filename[:80]!r} is none that torch.export.save writes for plain tensors"
+            )
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise _Refused(f"its member {member.filename[:80]!r} is compressed; torch.export.save stores")
+    if sum(member.file_size for member in members) > n_bytes:
+        raise _Refused(f"its members claim more than its {n_bytes} bytes")
+    if not any(member.filename.endswith("/archive_format") for member in members):
+        raise _Refused("it has no member archive_format")

@@ -31,7 +31,7 @@ from harness.data import prepare_data
 from harness.isolation import AUTO, IN_IMAGE, Layer, choose, refuse_less
 from harness.launcher import Launcher, Surroundings
 from harness.orders import QUESTIONS, Access, Allowance, Bounds, Ending, Order, call
-from harness.predictor import serve_predictor, serve_second_predictor
+from harness.predictor import serve_exported, serve_predictor, serve_second_predictor
 from harness.scorer import SCORED, Task, run_scorer
 from harness.slots import Machine, Slots
 from harness.start import Way, look, start_first
@@ -264,7 +264,7 @@ class Runner:
         """Let a scorer question two predictors, and put what it found into the outcome of the training."""
         with ExitStack() as context:
             desk = context.enter_context(Workspace(self._scratch, self._pristine.files))
-            rooms = [context.enter_context(self._copy(snapshot)) for _ in range(2)]
+            rooms = [context.enter_context(self._room(snapshot)) for _ in range(2)]
             orders = (
                 self._scorer(desk, scoring, key=f"{self._data.key} {snapshot.digest} {outcome.seed}"),
                 self._predictor(rooms[0], checkpoint, serve_predictor),
@@ -324,10 +324,12 @@ class Runner:
         )
 
     def _predictor(self, room: Workspace, checkpoint: Path, driver: Callable[[str, str], None]) -> Order:
+        is_exported = self._target.tier is Tier.EXPORTED
+        edited = call(driver, str(self._target.predictor), str(checkpoint))
         return Order(
-            main=call(driver, str(self._target.predictor), str(checkpoint)),
+            main=call(serve_exported, str(checkpoint)) if is_exported else edited,
             folder=str(room.work),
-            env=self._env(room),
+            env={**self._env(room), "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"} if is_exported else self._env(room),
             bounds=self._bounds,
             access=Access((str(checkpoint),), (str(room.work), str(room.tmp))),
         )
@@ -348,6 +350,10 @@ class Runner:
             bounds=replace(self._bounds, wall_s=self._bounds.wall_s + _EXTRA_S),
             access=Access((str(desk.work), *shards), (str(desk.tmp),)),
         )
+
+    def _room(self, snapshot: Snapshot) -> Workspace:
+        """Make the place of a predictor: a copy of the sources, or none for one that runs an exported graph."""
+        return Workspace(self._scratch, {}) if self._target.tier is Tier.EXPORTED else self._copy(snapshot)
 
     def _copy(self, snapshot: Snapshot) -> Workspace:
         return Workspace(self._scratch, snapshot.files, frozen=self._target.frozen)

@@ -59,6 +59,9 @@ class Tier(StrEnum):
     """How far from edited code the metric is computed."""
 
     SCORED = "scored"  # edited code turns inputs into outputs in a sandbox; the metric is computed from the outputs elsewhere
+    EXPORTED = (
+        "exported"  # no Python of the trial: a graph that torch.export saved is run in a sandbox, and scored likewise
+    )
     SELF_REPORTED = "self-reported"  # the training prints it
 
 
@@ -81,7 +84,7 @@ def _parse_entry_point(text: object) -> EntryPoint:
 
 _Text = Annotated[str, Field(min_length=1)]
 _Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-_Checkpoint = Annotated[str, Field(pattern=r"^\w[\w.-]*\.(safetensors|npy)$")]
+_Checkpoint = Annotated[str, Field(pattern=r"^\w[\w.-]*\.(safetensors|npy|pt2)$")]
 _Files = Annotated[tuple[_Text, ...], Field(min_length=1)]
 _Entry = Annotated[EntryPoint, BeforeValidator(_parse_entry_point)]
 _Amount = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -125,7 +128,9 @@ class Manifest(_Table):
     tier: Tier = Field(
         default=Tier.SCORED,
         description=f"one of {', '.join(Tier)}, or nothing for scored: edited code turns inputs into outputs in a sandbox, and the "
-        "scorer computes the metric from the outputs. self-reported believes what the training prints, which an edit can forge: "
+        "scorer computes the metric from the outputs. exported does the same with a graph that training wrote with torch.export.save, for "
+        "batches of any size, so that no Python of the trial takes part; torch, which reads and runs the graph in the sandbox, is still "
+        "trusted. self-reported believes what the training prints, which an edit can forge: "
         "runs must allow it, and its metrics are marked as such everywhere",
     )
     prepare: _Entry | None = Field(
@@ -169,8 +174,12 @@ class Manifest(_Table):
     limits: Limits = Field(default=Limits(), description="a table [limits], or nothing")
 
 
-_NEEDED = {Tier.SCORED: ("prepare", "predictor", "scorer", "checkpoint"), Tier.SELF_REPORTED: ()}
-_OPTIONAL = {Tier.SCORED: ("probes",), Tier.SELF_REPORTED: ("prepare", "pattern")}
+_NEEDED = {
+    Tier.SCORED: ("prepare", "predictor", "scorer", "checkpoint"),
+    Tier.EXPORTED: ("prepare", "scorer", "checkpoint"),
+    Tier.SELF_REPORTED: (),
+}
+_OPTIONAL = {Tier.SCORED: ("probes",), Tier.EXPORTED: ("probes",), Tier.SELF_REPORTED: ("prepare", "pattern")}
 _OF_TIERS = frozenset({"prepare", "predictor", "scorer", "checkpoint", "probes", "pattern"})
 
 
@@ -242,6 +251,8 @@ def _tier_faults(target: Target) -> Iterator[str]:
     for field in _OF_TIERS - {*needed, *_OPTIONAL[target.tier]}:
         if getattr(target, field):
             yield f"{field} means nothing to tier {target.tier}; leave it out, or write another tier"
+    if target.checkpoint and target.checkpoint.endswith(".pt2") != (target.tier is Tier.EXPORTED):
+        yield f"checkpoint is {target.checkpoint!r} under tier {target.tier}; .pt2 and exported go together"
     if target.pattern is not None:
         try:
             n_groups = re.compile(target.pattern).groups

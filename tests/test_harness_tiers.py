@@ -135,6 +135,111 @@ def test_the_command_line_wants_to_be_told_and_marks_what_it_prints(printing: Ta
     assert json.loads(told.stdout)["tier"] == "self-reported"
 
 
+# --- exported
+
+EXPORTING = """
+import os
+from pathlib import Path
+import numpy as np
+import torch
+from prepare import Budget, checkpoint_path, load_train, trial_seed
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+
+    def forward(self, x):
+        return self.layers(x.float())[:, 0]
+
+torch.manual_seed(trial_seed())
+inputs, outputs = (torch.from_numpy(array).float() for array in load_train())
+model, budget = Model(), Budget()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+while budget.progress() < 1.0:
+    loss = torch.nn.functional.mse_loss(model(inputs), outputs)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    budget.spend()
+rows = torch.export.Dim("rows", min=1, max=4096)
+graph = torch.export.export(model.eval(), (inputs[:4].double(),), dynamic_shapes=({0: rows},))
+torch.export.save(graph, checkpoint_path().with_suffix(".pt2"))
+"""
+BOMB = """
+import pickle, zipfile
+
+class Bomb:
+    def __reduce__(self):
+        return os.system, ("touch MARK",)
+
+path = checkpoint_path().with_suffix(".pt2")
+with zipfile.ZipFile(path) as whole:
+    members = {name: whole.read(name) for name in whole.namelist()}
+members.update(CRAFTED)
+with zipfile.ZipFile(path, "w") as crafted:
+    for name, data in members.items():
+        crafted.writestr(name, data)
+"""
+SAMPLE = "{'model/data/sample_inputs/model.pt': pickle.dumps(Bomb())}"
+ATTACKS = {  # what is put into the archive: how it ends
+    SAMPLE: (Status.FAILED, "scoring: exit status 1"),
+    "{'model/data/constants/opaque_obj_0': pickle.dumps(Bomb())}": (Status.INVALID_METRIC, "is none that torch.export.save"),
+    "{'model/models/../../../../escaped': b'x'}": (Status.INVALID_METRIC, "is none that torch.export.save"),
+    "{'/tmp/escaped': b'x'}": (Status.INVALID_METRIC, "is none that torch.export.save"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exporting(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    folder = tmp_path_factory.mktemp("exporting")
+    for path in ("prepare.py", "scorer.py"):
+        (folder / path).write_bytes(TOY.snapshot.files[path])
+    (folder / "train.py").write_text(EXPORTING)
+    manifest = [
+        line
+        for line in (TOY.root / "codegraft.toml").read_text().splitlines()
+        if not line.startswith(("frozen", "predictor"))
+    ]
+    text = "\n".join(['tier = "exported"', *manifest]).replace("model.safetensors", "model.pt2")
+    text = text.replace('["config.py", "model.py", "optim.py", "train.py"]', '["train.py"]')
+    text = text.replace("cpu_s = 10.0", "cpu_s = 60.0").replace("wall_s = 20.0", "wall_s = 300.0")
+    (folder / "codegraft.toml").write_text('frozen = ["prepare.py", "scorer.py"]\n' + text)
+    return load_target(folder)
+
+
+@pytest.fixture(scope="module")
+def exporting_runner(exporting: Target) -> Iterator[Runner]:
+    with Runner(exporting) as runner:
+        yield runner
+
+
+@pytest.mark.slow
+def test_an_exported_graph_is_scored_without_python_of_the_trial(exporting: Target, exporting_runner: Runner) -> None:
+    outcome = exporting_runner.run(training(exporting, EXPORTING), 1)
+    assert outcome.status is Status.OK, outcome
+    assert 0.02 < outcome.metric < 1.0
+    assert outcome.tier == Tier.EXPORTED
+    gate = exporting_runner.run(training(exporting, EXPORTING), 1, scoring=Scoring.GATE)
+    assert gate.metric == outcome.metric
+    assert math.isfinite(gate.second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("crafted", ATTACKS)
+def test_an_archive_that_is_crafted_ends_by_name_and_runs_nothing(
+    exporting: Target, exporting_runner: Runner, tmp_path: Path, crafted: str
+) -> None:
+    status, said = ATTACKS[crafted]
+    mark = tmp_path / "gone off"
+    bomb = BOMB.replace("CRAFTED", crafted).replace("MARK", f"'{mark}'")
+    outcome = exporting_runner.run(training(exporting, EXPORTING + bomb), 1)
+    assert outcome.status is status, outcome
+    assert said in outcome.detail
+    assert not mark.exists()
+    assert math.isnan(outcome.metric)
+
+
 # --- plausible
 
 
@@ -156,7 +261,11 @@ def test_a_metric_that_cannot_be_true_is_no_metric() -> None:
     [
         ('tier = "self-reported"', 'tier = "scored"', "prepare is missing; write a function of a frozen file"),
         ('tier = "self-reported"', "", "prepare is missing; write a function of a frozen file"),
-        ('tier = "self-reported"', 'tier = "believed"', "tier is 'believed'; write one of scored, self-reported"),
+        (
+            'tier = "self-reported"',
+            'tier = "believed"',
+            "tier is 'believed'; write one of scored, exported, self-reported",
+        ),
         (
             'metric = "val_loss"',
             'metric = "val_loss"\ncheckpoint = "a.npy"',
@@ -178,6 +287,11 @@ def test_a_metric_that_cannot_be_true_is_no_metric() -> None:
         ("[0.0, inf]", "[nan, 1.0]", "plausible is [nan, 1.0]; write the lower number first"),
         ("[0.0, inf]", "[1.0]", "plausible is missing; write the lowest and the highest metric"),
         ("[0.0, inf]", '["0", 1]', "plausible is '0'; write the lowest and the highest metric"),
+        (
+            'metric = "val_loss"',
+            'metric = "val_loss"\nprepare = "train.py:a"',
+            "prepare is 'train.py:a', but frozen does",
+        ),
         ('pattern = "x(.)"', "", None),
     ],
 )
@@ -193,6 +307,20 @@ def test_a_manifest_that_does_not_fit_its_tier_is_refused_in_one_line(
         load_target(tmp_path)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_archive_and_the_tier_that_reads_it_go_together(tmp_path: Path) -> None:
+    for path, data in TOY.snapshot.files.items():
+        (tmp_path / path).write_bytes(data)
+    manifest = (TOY.root / "codegraft.toml").read_text()
+    (tmp_path / "codegraft.toml").write_text(manifest.replace("model.safetensors", "model.pt2"))
+    with pytest.raises(
+        TargetError, match=r"checkpoint is 'model.pt2' under tier scored; .pt2 and exported go together"
+    ):
+        load_target(tmp_path)
+    (tmp_path / "codegraft.toml").write_text('tier = "exported"\n' + manifest)
+    with pytest.raises(TargetError, match=r"predictor means nothing to tier exported|under tier exported"):
+        load_target(tmp_path)
 
 
 def test_a_scored_target_takes_no_pattern(tmp_path: Path) -> None:
