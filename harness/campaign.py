@@ -22,7 +22,7 @@ from harness.stopping import make_rule
 from harness.values import Outcome, Scoring, Status, TrialError
 from harness.verdict import Noise, judge, noise_of, wanted
 from mutator.shipped import default_grammar
-from policy.protocol import Scene
+from policy.protocol import PolicyError, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,8 +159,7 @@ class Campaign:
             reason = reason or self._reason_to_stop(n_before, n_left, time.monotonic() - began_s)
             may_propose = not reason and n_left and len(self._parents) < self._settings.window
             if may_propose and self._program.untried:
-                (edit,) = self._policy.propose(self._scene(number), 1)
-                self._register(number, edit)
+                self._register(number, self._propose(number))
                 self._start(number)
                 number += 1
             elif self._parents:
@@ -176,6 +175,15 @@ class Campaign:
         return said or reason_to_stop(
             self._session.guards, trials, n_before=n_before, n_left=n_left, elapsed_s=elapsed_s
         )
+
+    def _propose(self, number: int) -> Edit:
+        scene = self._scene(number)
+        edits = self._policy.propose(scene, 1)
+        if len(edits) != 1 or edits[0] not in scene.edits:
+            said = ", ".join(edit.uri for edit in edits) or "nothing"
+            name = self._settings.policy
+            raise PolicyError(f"policy {name}: proposed {said} for trial {number}; propose one of the scene's edits")
+        return edits[0]
 
     def _register(self, number: int, edit: Edit) -> None:
         """Write the edited program to the store, then the proposal to the ledger."""

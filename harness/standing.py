@@ -79,9 +79,10 @@ def standing_lines(record: Record) -> Iterator[str]:
 
 
 def _stopping_text(found: StoppingFacts) -> str:
-    audit = (
-        f"{found.n_false} of {found.n_audited} audited would have been kept (at most {100 * found.rate_at_most:.0f} %)"
-    )
+    audit = "none audited yet"
+    if found.n_audited:
+        share = f"at most {100 * found.rate_at_most:.0f} %"
+        audit = f"{found.n_false} of {found.n_audited} audited would have been kept ({share})"
     return f"{found.n_stopped} stopped, {100 * found.saved:.0f} % of the budget saved; {audit}"
 
 

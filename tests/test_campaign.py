@@ -16,6 +16,7 @@ from harness.record import Settings
 from harness.values import Decision, Status
 
 CODEGRAFT = str(Path(sys.executable).with_name("codegraft"))
+UNBUFFERED = {**os.environ, "PYTHONUNBUFFERED": "1"}
 TOY = Path(__file__).parent.parent / "targets" / "toy"
 
 
@@ -121,7 +122,7 @@ def test_a_finished_campaign_run_again_adds_nothing(finished):
 def kill_and_resume(whole, out, policy, n_lines):
     """Kill a search after some lines, give the command again, and compare with the one that ran through."""
     command = [CODEGRAFT, "search", "toy", "--policy", policy, "--trials", "8", "--seed", "3", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=UNBUFFERED)
     for _ in range(n_lines):
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)
@@ -187,6 +188,21 @@ def test_a_campaign_killed_again_and_again_on_more_slots_ends_as_the_uninterrupt
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert facts(out) == facts(long[0])
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_says_where_it_stands_and_how_to_go_on(tmp_path, sent):
+    options = ["--policy", "random", "--trials", "40", "--seed", "3", "--out", str(tmp_path / "c")]
+    command = [CODEGRAFT, "search", "toy", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=UNBUFFERED)
+    while not process.stdout.readline().startswith("trial 1 "):
+        assert process.poll() is None
+    process.send_signal(sent)
+    printed, complained = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert complained.strip() == ""
+    assert "stopped   interrupted; the same command goes on" in printed
+    assert read_record(tmp_path / "c").stop_reason == "interrupted; the same command goes on"
 
 
 def test_a_session_ends_early_and_the_next_one_goes_on(finished, tmp_path):
