@@ -9,7 +9,7 @@ the ledger: scenes and trials that are there recover the policy, and where the r
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.conclude import Conclusion
@@ -231,10 +231,8 @@ class Campaign:
         self._submitted.add(key)
 
         def run() -> Outcome:
-            if self._smokes and key[0] and key[1] == 0:
-                smoke = self._runner.smoke(snapshot, seed).outcome
-                if not smoke.ok and smoke.status is not Status.INFRA_ERROR:
-                    return smoke
+            if self._smokes and key[0] > 0 and key[1] == 0:
+                return _screened(self._runner, snapshot, seed, rule)
             return self._runner.run(snapshot, seed, scoring=scoring, rule=rule)
 
         self._executor.submit(key, run)
@@ -316,6 +314,15 @@ class Campaign:
     def _scene(self, number: int) -> Scene:
         program, priors = self._program, default_grammar().priors
         return Scene(program.graph, program.untried, number, self._settings.n_trials, self._n_fed, priors)
+
+
+def _screened(runner: Runner, snapshot: Snapshot, seed: int, rule: StoppingRule | None = None) -> Outcome:
+    """Spend the budget only on a program whose first steps run to a checkpoint."""
+    smoke = runner.smoke(snapshot, seed).outcome
+    if not (smoke.ok or smoke.status is Status.INFRA_ERROR):
+        return smoke
+    outcome = runner.run(snapshot, seed, rule=rule)
+    return replace(outcome, phases=(*(phase for phase in smoke.phases if phase[0] == "smoke"), *outcome.phases))
 
 
 def _carried_out(outcome: Outcome) -> Outcome:

@@ -149,7 +149,7 @@ def test_head_says_what_the_ledger_says(rich: Path, visit: Open) -> None:
     assert f"{(base - best) / noise.sd:.1f} times the noise" in lead
     expect(page.locator(".state")).to_contain_text("Stopped: all 40 trials are done.")
     for expected in (
-        "ppo, seed 7, 2 trials at a time",
+        "ppo, seed 7, 2 trials under way at most",
         ISOLATION,
         "val_bpb, lower is better",
         "/home/ada/targets/bytelm",
