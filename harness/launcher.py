@@ -167,21 +167,25 @@ class Launcher:
         return Run(near)
 
     def replace(self) -> None:
-        """Have the launcher process replaced, since something is wrong with it; at once returns, before the new one is ready."""
+        """Have the launcher process replaced, since something is wrong with it; waits for the new one, so that a repeated run gets it."""
         with self._lock:
             self._next = self._next or self._spawn()
+            self._take_over()
 
     def _renew(self) -> None:
         """Let the successor take over once it is ready, so that no run waits for imports."""
         self._n_started += 1
         if self._next is None and self._n_started > MAX_STARTS:
             self._next = self._spawn()
-        if self._next is None or not self._next.has_answered():
-            return
+        if self._next is not None and self._next.has_answered():
+            self._take_over()
+
+    def _take_over(self) -> None:
         post, self._next, self._n_started = self._next, None, 0
+        assert post is not None  # whoever calls has spawned it
         try:
             post.wait_until_ready()
-        except TrialError:  # the old one still works
+        except TrialError:  # the old one may still work
             post.close()
             return
         self._post.retire()
