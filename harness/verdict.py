@@ -26,6 +26,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from harness.values import Decision, Scoring, TrialError, Verdict
+from targets.manifest import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,6 +188,8 @@ def judge(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, si
 
 def _doubt(outcomes: Sequence[Outcome], incumbent: Incumbent, gain: float, sign: float) -> str:
     """Say what speaks against a gain that the held-out data prove; empty when nothing does."""
+    if any(outcome.tier == Tier.SELF_REPORTED for outcome in outcomes):
+        return "better, but self-reported: nothing vouches for it"
     seconds = dict(incumbent.seconds)
     shown = [sign * (o.second - seconds[o.seed]) for o in outcomes if o.seed in seconds and not math.isnan(o.second)]
     if shown and fmean(shown) <= 0.0:

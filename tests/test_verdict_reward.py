@@ -180,6 +180,13 @@ def test_a_gain_must_be_there_on_the_second_shard_too(second, decision):
     assert judge(runs, base, NOISE, sign=MINIMIZE).decision is decision
 
 
+def test_what_a_training_says_of_itself_is_never_kept():
+    said = [replace(outcome, tier="self-reported") for outcome in ok(1.5, 1.5, 1.5)]
+    verdict = judge(said, BASE, NOISE, sign=MINIMIZE)
+    assert verdict.decision is Decision.NOT_PROVEN
+    assert "self-reported" in verdict.reason
+
+
 def test_a_stopped_trial_is_never_paid_and_costs_less_than_a_crash():
     stopped = reward_of(FAILED, novelty=1.0, complexity=SAME_SIZE, status=Status.STOPPED)
     assert stopped.terms == (("stopped", STOPPED),)
