@@ -60,7 +60,7 @@ def main() -> None:
             statuses.append(outcome.status)
 
         run_experiment(
-            executor=TargetExecutor(CommandTarget([python, "train.py"], [python, "eval.py"], folder, timeout_s=60)),
+            executor=TargetExecutor(CommandTarget([python, "train.py"], [python, "eval.py"], folder, timeout_s=600)),
             evaluator=MetricEvaluator(),
             policy=RandomPolicy({f"n{number}": [1, 2, 3] for number in range(300)}),
             objective=ObjectiveConfig(),
