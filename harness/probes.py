@@ -32,6 +32,8 @@ CAUSAL, BATCH, NORMALISED = (
 TOLERANCE = 1e-3  # of the spread of the outputs; float32 noise between batch shapes is near 1e-5
 _ALONE = 10.0  # times that for a batch of one row, where other kernels round in another order
 _UNIT_MASS = 1e-3  # how far from 1 probabilities may sum: it is worth 0.0014 bits
+_RAREST = -30.0  # nats: 1e-13, below which a probability is worth nothing but its being small
+_LEAST_NATS = 1e-3  # a difference that is not worth looking at, whatever the spread
 _N_CUTS = 3  # per probed call: positions from which on the inputs are exchanged
 
 
@@ -134,14 +136,29 @@ def _probe_batch(call: Call, predict: Callable[[Array], Array], chance: random.R
 
 
 def _difference(expected: Array, answer: Array, tolerance: float) -> tuple[int, ...] | None:
-    """Return where two answers differ most, if they differ by more than rounding does."""
+    """Return where two answers differ most, if they differ by more than rounding does.
+
+    Numbers for each position and class are compared as log-probabilities too, which have bounds: outputs as they are can be stretched
+    where it costs nothing (an offset for all classes of a position, classes that never occur), until a look-ahead is small beside them.
+    """
     if answer.shape != expected.shape:
         return (0,) * expected.ndim
     distance = np.subtract(answer, expected, dtype=np.float64)
     np.abs(distance, out=distance)
+    if distance.any() and distance.max() <= tolerance and expected.ndim > 2 and expected.shape[-1] > 1:
+        seen = _log_probabilities(expected)
+        distance = np.abs(_log_probabilities(answer) - seen)
+        tolerance = max(TOLERANCE * float(np.median(seen.reshape(-1, seen.shape[-1]).std(axis=0))), _LEAST_NATS)
     if distance.max(initial=0.0) <= tolerance:
         return None
     return tuple(map(int, np.unravel_index(distance.argmax(), distance.shape)))
+
+
+def _log_probabilities(outputs: Array) -> Array:
+    """Read outputs as logits; what is less likely than _RAREST counts as that."""
+    logits = outputs.astype(np.float64)
+    logits -= logits.max(axis=-1, keepdims=True)
+    return np.maximum(logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True)), _RAREST)
 
 
 def _tolerance(outputs: Array) -> float:

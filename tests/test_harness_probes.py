@@ -186,3 +186,16 @@ def test_no_probabilities_are_no_violation() -> None:
 
 def test_a_manifest_can_name_every_probe_and_no_other() -> None:
     assert {CAUSAL, BATCH, NORMALISED} == set(Probe)
+
+
+def test_look_ahead_is_found_however_far_the_outputs_are_stretched() -> None:
+    def look_ahead(inputs: np.ndarray, stretch: np.ndarray) -> np.ndarray:
+        return np.eye(16)[np.roll(inputs, -1, axis=1)] * 9.0 + stretch
+
+    inputs = np.random.default_rng(0).integers(0, 16, (8, 12))
+    offsets = {"everywhere": np.full(16, 1e12), "never": np.where(np.arange(16) > 7, -1e12, 0.0)}
+    offsets["here and there"] = np.where(np.arange(12)[:, None] % 2, 1e12, 0.0) * np.ones(16)
+    for stretch in offsets.values():
+        call = Call(0, inputs % 8, look_ahead(inputs % 8, stretch))
+        with pytest.raises(ScoreError, match="causality probe failed"):
+            probe([call], lambda asked, by=stretch: look_ahead(asked, by), random.Random(0), {CAUSAL})
