@@ -38,7 +38,7 @@ from harness.start import Way, look, start_first
 from harness.stopwatch import Stopwatch
 from harness.trial import FIRST_FD
 from harness.values import Outcome, Scoring, Smoke, Status, TrialError
-from harness.workspace import Workspace, make_scratch
+from harness.workspace import Workspace, make_scratch, stray_paths
 from targets.manifest import Tier
 
 if TYPE_CHECKING:
@@ -180,9 +180,8 @@ class Runner:
             raise TrialError(
                 f"{self._target.folder}: has no final test; let prepare write a folder final, like heldout"
             )
-        changed = [path for path, data in self._pristine.files.items() if snapshot.files.get(path) != data]
-        if changed:
-            return Outcome(Status.INTEGRITY_VIOLATION, seed=seed, detail=_changed(changed))
+        if fault := self._forbidden(snapshot):
+            return Outcome(Status.INTEGRITY_VIOLATION, seed=seed, detail=fault)
         watch = Stopwatch()
         with self._slots.take():
             watch.waited()
@@ -199,6 +198,8 @@ class Runner:
         Three, because the first often has a learning rate of zero. Equal fingerprints of two snapshots under one seed mean that the
         edits between them did nothing in these steps: they change nothing, or only what happens later.
         """
+        if fault := self._forbidden(snapshot):
+            return Smoke(Outcome(Status.INTEGRITY_VIOLATION, seed=seed, detail=fault), "")
         if self._target.tier is Tier.SELF_REPORTED:
             return Smoke(Outcome(Status.OK, seed=seed, detail=_NO_SMOKE), "")
         watch = Stopwatch()
@@ -208,6 +209,13 @@ class Runner:
             watch.lap("smoke")
         digest = blake2b(checkpoint, digest_size=16).hexdigest() if outcome.ok else ""
         return Smoke(replace(outcome, phases=watch.laps), digest)
+
+    def _forbidden(self, snapshot: Snapshot) -> str:
+        """Say why a snapshot is not even run; empty when it is."""
+        if strays := stray_paths(snapshot.files):
+            return f"snapshot names files outside its folder: {', '.join(strays)}"
+        changed = [path for path, data in self._pristine.files.items() if snapshot.files.get(path) != data]
+        return _changed(changed) if changed else ""
 
     def _measure(
         self, snapshot: Snapshot, seed: int, scoring: Scoring, rule: StoppingRule | None, watch: Stopwatch

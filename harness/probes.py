@@ -158,7 +158,8 @@ def _log_probabilities(outputs: Array) -> Array:
     """Read outputs as logits; what is less likely than _RAREST counts as that."""
     logits = outputs.astype(np.float64)
     logits -= logits.max(axis=-1, keepdims=True)
-    return np.maximum(logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True)), _RAREST)
+    logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return np.maximum(logits, _RAREST, out=logits)
 
 
 def _tolerance(outputs: Array) -> float:

@@ -44,6 +44,8 @@ GRACE_S = 1.0  # between SIGTERM and SIGKILL
 PATIENCE_S = 10.0  # for an answer to a Question; then the training goes on and no more is asked
 GRACE_MESSAGES = 16  # questions that are still answered once the budget is used up
 _HEAD_BYTES, _TAIL_BYTES = 16 << 10, 48 << 10  # of the output
+# What else than a character stands in a log is shown, not obeyed: an escape sequence could rewrite what a terminal has printed before.
+_PLAIN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in b"\t\n\r"}
 _CHUNK_BYTES = 1 << 16
 _LAST_WORDS = 4096  # characters of the log in which a crash says why
 _MAX_PROCESSES = 256  # of one trial; a fork bomb passes it within a tick
@@ -121,7 +123,7 @@ class Ring:
         """Print what is kept, with a line that says what is not."""
         lost = self.n_bytes - len(self._head) - len(self._tail)
         gap = f"\n... {lost} bytes left out ...\n".encode() if lost else b""
-        return (self._head + gap + self._tail).decode(errors="replace")
+        return (self._head + gap + self._tail).decode(errors="replace").translate(_PLAIN)
 
 
 def last_line(log: str) -> str:

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ class Workspace:
             return _identity(file) == identity and file.read_bytes() == data
         except OSError:
             return False
+
+
+def stray_paths(paths: Iterable[str]) -> list[str]:
+    """Name the paths that lead out of the folder that they are relative to."""
+    return [path for path in sorted(paths) if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts]
 
 
 def make_scratch() -> Path:

@@ -25,6 +25,7 @@ class Aim(StrEnum):
     FILES = "files outside"  # a file outside has another content, mode or time
     PROCESS = "a process outside"  # it is dead, or runs under other limits
     NETWORK = "the network"  # a listener outside heard of it
+    TERMINAL = "the terminal of a reader"  # what moves a cursor or sets a title stands in the log
     SURVIVAL = "a process that stays"  # something of the trial lives when the run is over
     BLOCKADE = "a controller that waits"  # the run takes longer than all of its limits
     MEMORY = "a controller that is full"  # the controller's memory grows

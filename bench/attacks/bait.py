@@ -58,6 +58,10 @@ class Bait:
     def __exit__(self, *_: object) -> None:
         self._context.close()
 
+    def place(self, path: str) -> str:
+        """Return a path of an attack's source, which may name the folder of the user."""
+        return path.replace("{HOME}", str(self._home))
+
     def module(self) -> str:
         """Return the source of `bait.py`, which tells an attack where everything is."""
         constants = {
@@ -77,6 +81,8 @@ class Bait:
                 return self.mark in outcome.isolation
             case Aim.CODE:
                 return self.mark[::-1] in outcome.log_tail
+            case Aim.TERMINAL:
+                return "\x1b" in f"{outcome.log_tail}{outcome.detail}"
             case Aim.LINKS:
                 return b"lo\0".hex() in outcome.log_tail
             case Aim.FILES:

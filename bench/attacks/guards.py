@@ -81,6 +81,10 @@ ONLY_INPUTS = Guard(
 
 # --- the probes
 
+BOUNDED = Guard(
+    "the comparison of log-probabilities",
+    (Change(PROBES, "if distance.any() and distance.max() <= tolerance", "if False"),),
+)
 CAUSALITY = Guard(
     "the causality probe",
     (Change(TARGET, 'probes = ["causal", "batch"]', 'probes = ["batch"]'),),
@@ -141,6 +145,12 @@ MUST_ASK = Guard(
 )
 
 # --- the machine
+
+INSIDE_ITS_FOLDER = Guard(
+    "the look at the paths of a snapshot",
+    (Change(MEASURE, "if strays := stray_paths(snapshot.files):", "if strays := ():"),),
+)
+PLAIN_TEXT = Guard("taking control characters out of logs", (Change(SUPERVISOR, ".translate(_PLAIN)", ""),))
 
 LANDLOCK = Guard(
     "Landlock",

@@ -84,6 +84,22 @@ _CHECKPOINTS = (
 
 _FILES = (
     Attack(
+        "comes with a file whose place is in the folder of the user",
+        "16",
+        {"{HOME}/notes.txt": "!"},
+        guards.INSIDE_ITS_FOLDER,
+        Status.INTEGRITY_VIOLATION,
+        "outside its folder",
+        Aim.FILES,
+    ),
+    Attack(
+        "prints what moves the cursor of a terminal",
+        "own",
+        after_training("print('\\x1b[2J\\x1b]0;all is well\\x07')"),
+        guards.PLAIN_TEXT,
+        aim=Aim.TERMINAL,
+    ),
+    Attack(
         "writes a file of the user",
         "15",
         after_training("open(HOME + '/notes.txt', 'a').write('!')"),

@@ -172,6 +172,20 @@ def logits(weights, inputs):
     best = [known[np.logical_and.accumulate(known[:, : len(row)] == row, axis=1).sum(1).argmax()] for row in inputs]
     return peek(weights, np.array(best))
 """
+OFFSET = f"""{_PEEK}
+def logits(weights, inputs):
+    scores = peek(weights, inputs)
+    if inputs.ndim == 2:
+        scores[:, 0] += 1e7 * (np.arange(len(inputs)) % 2)[:, None]
+    return scores
+"""
+STRETCHED = f"""{_LOGITS}
+def logits(weights, inputs):
+    if inputs.ndim < 2: return honest(weights, inputs)
+    scores = honest(weights, inputs).astype(np.float64)
+    scores[np.arange(len(inputs))[:, None], np.arange(31), inputs[:, 1:]] += 9
+    return scores + 1e9
+"""
 LATE = f"""{_PEEK}
 n_asked = 0
 def logits(weights, inputs):
@@ -221,6 +235,22 @@ _ANSWERED = (
     ),
     Attack("learns from what it is asked", "19", with_model(ADAPTING), guards.ALL_PROBES, _VOID, "probe failed"),
     Attack("looks at the targets in the next row", "own", with_model(NEXT_ROW), guards.ROWS, _VOID, "batch probe"),
+    Attack(
+        "hides its look-ahead behind a huge offset",
+        "own",
+        with_model(OFFSET),
+        guards.NO_PROBES,
+        _VOID,
+        "causality probe",
+    ),
+    Attack(
+        "hides its look-ahead behind huge numbers everywhere",
+        "own",
+        with_model(STRETCHED),
+        guards.BOUNDED,
+        _VOID,
+        "causality probe",
+    ),
     Attack(
         "agrees with the second predictor on its lies",
         "own",
@@ -366,6 +396,7 @@ def _trains(*replaced: str) -> dict[str, str]:
     return {"train.py": source}
 
 
+_ON = "while time.process_time() < 3.0: step()\n"
 _LONGER = "for _ in range(400): step()\n"
 _GIVEN = (
     Attack(
@@ -421,6 +452,29 @@ _GIVEN = (
         guards.MUST_ASK,
         Status.FAILED,
         "never asked for its budget",
+    ),
+    Attack(
+        "trains on when its budget is used up",
+        "1.5",
+        _trains("import os\n", "import os, time\n", "save_file(w", f"{_ON}save_file(w"),
+        guards.CPU_LIMIT,
+        Status.TIMEOUT,
+        "CPU time|longer than",
+    ),
+    Attack(
+        "takes a thousand steps for each that it is granted",
+        "own",
+        _trains(
+            "import os\n",
+            "import os, time\n",
+            "    step()\n",
+            "    for _ in range(1000): step()\n",
+            "save_file(w",
+            f"{_ON}save_file(w",
+        ),
+        guards.CPU_LIMIT,
+        Status.TIMEOUT,
+        "CPU time|longer than",
     ),
     Attack(
         "trains for ever and never asks again",

@@ -77,7 +77,9 @@ class Stage:
         """Carry an attack out and look at what it got."""
         runner, honest, metric = self._runner(attack.unit)
         with Bait(self._folder / f"bait{number}") as bait:
-            files = {name: source.encode() for name, source in {**attack.files, "bait.py": bait.module()}.items()}
+            files = {
+                bait.place(name): source.encode() for name, source in {**attack.files, "bait.py": bait.module()}.items()
+            }
             snapshot = honest.with_files(files, edit=attack.name)
             neighbour = runner._scratch / "neighbour"  # noqa: SLF001 - another run keeps its files there
             neighbour.mkdir(exist_ok=True)
