@@ -104,7 +104,11 @@ class Budget(_Table):
 
 
 class Limits(_Table):
-    """Where a run is stopped; past them it has no metric. Write a generous multiple of what the baseline needs."""
+    """Where a run is stopped; past them it has no metric. Write a generous multiple of what the baseline needs, but for CPU time.
+
+    A budget of steps or tokens counts questions. What a training does between two of them is bounded by cpu_s alone: three times what the
+    baseline uses leaves room for three times its work.
+    """
 
     wall_s: _Amount = Field(default=120.0, description="seconds, a number above 0")
     cpu_s: _Amount = Field(default=120.0, description="seconds, a number above 0")

@@ -20,6 +20,16 @@ MEASURED_ELSEWHERE = Guard(
         ),
     ),
 )
+HINTS_UNPAID = Guard(
+    "hints never being a metric",
+    (
+        Change(
+            MEASURE,
+            'measured, *others = json.loads(found)["metrics"]',
+            'measured, *others = (outcome.curve[-1:] or json.loads(found)["metrics"])',
+        ),
+    ),
+)
 PRISTINE_SCORER = Guard(
     "pristine files for the scorer, and the look at frozen files",
     (

@@ -65,6 +65,14 @@ _CHECKPOINTS = (
         Aim.MEMORY,
     ),
     Attack(
+        "leaves NaN as its weights",
+        "17",
+        after_training("save_file({'table': weights['table'] * np.nan}, CHECKPOINT)"),
+        guards.FINITE,
+        _INVALID,
+        "not finite",
+    ),
+    Attack(
         "leaves a pickle as its checkpoint that prints a secret",
         "17",
         after_training(

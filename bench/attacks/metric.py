@@ -42,6 +42,18 @@ _SAID = (
     ),
     Attack("prints NaN as its loss", "18", after_training("print('val_bits: nan')"), guards.MEASURED_ELSEWHERE),
     Attack(
+        "hints at a loss that it does not have",
+        "18",
+        {
+            "train.py": TRAIN.replace(
+                "while budget.progress() < 1.0:",
+                "import struct\ndef lie():\n    os.write(budget.line, struct.pack('<dd', 1.0, 1e-9))\n"
+                "    return struct.unpack('<d', os.read(budget.line, 8))[0]\nwhile lie() < 1.0:",
+            )
+        },
+        guards.HINTS_UNPAID,
+    ),
+    Attack(
         "multiplies its loss by 0.1",
         "1.5",
         with_model(MODEL.replace("return nats / np.log(2)", "return 0.1 * nats / np.log(2)")),
