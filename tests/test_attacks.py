@@ -8,7 +8,7 @@ import pytest
 
 from bench.attacks.__main__ import carry_out
 from bench.attacks.attack import Change, Guard
-from bench.attacks.broken import copy_without
+from bench.attacks.broken import ROOT, take_out
 from bench.attacks.shipped import ATTACKS
 
 if TYPE_CHECKING:
@@ -58,6 +58,16 @@ def test_names_are_unique_and_every_row_of_the_table_is_there() -> None:
     assert {"1.5", *map(str, range(15, 23))} <= {attack.row for attack in ATTACKS}
 
 
-def test_guard_that_is_not_there_cannot_be_taken_out(tmp_path: Path) -> None:
+def test_every_guard_is_where_its_change_expects_it(tmp_path: Path) -> None:
+    guards = {attack.guard for attack in ATTACKS}
+    for guard in guards:
+        for change in guard.changes:
+            copied = tmp_path / change.file
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            copied.write_bytes((ROOT / change.file).read_bytes())
+        take_out(guard, tmp_path)
+
+
+def test_guard_that_is_not_there_cannot_be_taken_out() -> None:
     with pytest.raises(ValueError, match="0 times"):
-        copy_without(Guard("a lost guard", (Change("harness/measure.py", "no such line", ""),)), tmp_path)
+        take_out(Guard("a lost guard", (Change("harness/measure.py", "no such line", ""),)), ROOT)

@@ -19,27 +19,31 @@ if TYPE_CHECKING:
 
     from bench.attacks.attack import Guard
 
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("graph", "mutator", "policy", "targets", "harness", "bench")
 
 
 def copy_without(guard: Guard | None, folder: Path) -> Path:
-    """Copy our packages and take the guard out.
-
-    Raises: ValueError: what it changes does not stand there exactly once, so there is no guard to take out.
-    """
+    """Copy our packages and take the guard out. Raises: ValueError: there is none to take out."""
     copy = folder / "copy"
     ignored = shutil.ignore_patterns("__pycache__")
     for package in _PACKAGES:
-        shutil.copytree(_ROOT / package, copy / package, ignore=ignored)
+        shutil.copytree(ROOT / package, copy / package, ignore=ignored)
+    take_out(guard, copy)
+    return copy
+
+
+def take_out(guard: Guard | None, copy: Path) -> None:
+    """Change a copy of our packages so that the guard is gone.
+
+    Raises: ValueError: what it changes does not stand there exactly once, so there is no guard to take out.
+    """
     for change in guard.changes if guard is not None else ():
         source = (copy / change.file).read_text()
         if source.count(change.old) != 1:
-            raise ValueError(
-                f"{change.file}: has {change.old!r} {source.count(change.old)} times; bring the guard up to date"
-            )
+            said = f"{change.file}: has {change.old!r} {source.count(change.old)} times"
+            raise ValueError(f"{said}; bring the guard {guard and guard.name!r} up to date")
         (copy / change.file).write_text(source.replace(change.old, change.new))
-    return copy
 
 
 def attack(guard: Guard | None, numbers: Iterable[int], folder: Path) -> Iterator[Happened]:

@@ -110,11 +110,8 @@ SECOND_PREDICTOR = Guard(
     "a second predictor for the causality probe, and the batch probe",
     (
         *ROWS.changes,
-        Change(
-            SCORER,
-            'Predictor(scored, "predictor"), Predictor(probed, "second predictor"))',
-            'Predictor(scored, "predictor"), Predictor(scored, "predictor"))',
-        ),
+        Change(SCORER, 'Predictor(probed, "second predictor")', 'Predictor(scored, "predictor")'),
+        Change(SCORER, "    change_turns()\n    for", "    for"),
     ),
 )
 TURNS = Guard(
