@@ -14,7 +14,7 @@ import os
 import sqlite3
 import time
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -45,6 +45,28 @@ def read_record(folder: Path) -> Record:
     path = folder / LEDGER_FILE
     with _named(path), closing(_connect(path, mode="ro")) as connection:
         return _replay(connection).record
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a look at a ledger found: the campaign as far as it can be read, and all that is wrong."""
+
+    record: Record | None  # of the events before the first that cannot be; None when that is the first
+    n_events: int
+    faults: tuple[str, ...]
+
+
+def inspect_ledger(folder: Path) -> Inspection:
+    """Read a ledger as far as it goes, and say all that is wrong with it. Raises nothing for what is damaged."""
+    path, state, faults = folder / LEDGER_FILE, State(), list[str]()
+    try:
+        with _named(path), closing(_open(path, mode="ro")) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+            faults += [f"{path}: {line}" for text in found for line in text.splitlines() if text != "ok"]
+            _replay(connection, state)
+    except TrialError as error:
+        faults.append(str(error))
+    return Inspection(state.record if state.n_events else None, state.n_events, tuple(faults))
 
 
 class Ledger:
@@ -158,9 +180,24 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
-    """Open a ledger to read (`ro`) or to append (`rw`).
+    """Open a ledger whose pages are whole.
 
     Raises: TrialError: there is none, or it is another program's, a newer codegraft's or damaged.
+    """
+    connection = _open(path, mode=mode)
+    try:
+        state = str(_pragma(connection, "quick_check"))
+        require(state == "ok", f"is damaged ({state.splitlines()[0]}); restore a copy of the campaign")
+    except (sqlite3.Error, TrialError):
+        connection.close()
+        raise
+    return connection
+
+
+def _open(path: Path, *, mode: str) -> sqlite3.Connection:
+    """Open a ledger to read (`ro`) or to append (`rw`).
+
+    Raises: TrialError: there is none, or it is another program's or a newer codegraft's.
     """
     if not path.is_file():
         raise TrialError("there is no such file; name the folder of a campaign")
@@ -179,9 +216,6 @@ def _check_header(connection: sqlite3.Connection) -> None:
     version = _pragma(connection, "user_version")
     if version != _VERSION:
         raise TrialError(f"has version {version}, this codegraft reads {_VERSION}; use the codegraft that wrote it")
-    state = _pragma(connection, "quick_check")
-    if state != "ok":
-        raise TrialError(f"is damaged ({str(state).splitlines()[0]}); restore a copy of the campaign")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> object:
@@ -213,8 +247,9 @@ def _insert(connection: sqlite3.Connection, event: Event, state: State) -> None:
         state.take(event)
 
 
-def _replay(connection: sqlite3.Connection) -> State:
-    state = State()
+def _replay(connection: sqlite3.Connection, into: State | None = None) -> State:
+    """Take all events, those before the first that cannot be in any case."""
+    state = into or State()
     for row in connection.execute("SELECT seq, ts, type, body, chain FROM events ORDER BY seq"):
         state.take(Event(*row))
     require(state.n_events > 0, "holds no event; name the folder of a campaign")

@@ -16,7 +16,7 @@ import os
 import re
 import zlib
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.values import TrialError
 
@@ -39,6 +39,15 @@ _CONFIG = """\
 	auto = 0
 	packRefs = false
 """
+_HEAD = b"ref: refs/heads/best\n"
+
+
+class Inspected(NamedTuple):
+    """An object of a program version, and what is wrong with it; nothing when it is whole."""
+
+    name: str
+    path: str  # of the file or folder; empty for the commit itself and its root
+    fault: str
 
 
 class ObjectStore:
@@ -46,6 +55,7 @@ class ObjectStore:
 
     def __init__(self, folder: Path) -> None:
         """Name the store; the first commit makes it."""
+        self.folder = folder
         self._git = folder / OBJECTS_FOLDER
 
     def commit(self, files: Mapping[str, bytes], parent: str | None, message: str, *, time_s: int = 0) -> str:
@@ -56,15 +66,11 @@ class ObjectStore:
         """
         if parent is not None:
             self._read(parent, "commit")
-        objects: dict[str, bytes] = {}
-        lines = [f"tree {_add_tree(objects, files)}", *([f"parent {parent}"] if parent else [])]
-        lines += [f"{role} {_AUTHOR} {time_s} +0000" for role in ("author", "committer")]
-        text = "\n".join((*lines, "", message, "")).encode("utf-8", "backslashreplace")
-        commit = _add(objects, "commit", text)
+        commit, objects = _add_version(files, parent, message, time_s)
         if not (self._git / "HEAD").exists():
             # Git wants a folder of references to exist, and skips names with a leading dot in it.
             _write_files({self._git / "config": _CONFIG.encode(), self._git / "refs" / ".keep": b""})
-            _write_files({self._git / "HEAD": b"ref: refs/heads/best\n"})
+            _write_files({self._git / "HEAD": _HEAD})
         paths = {self._path(name): data for name, data in objects.items()}
         _write_files({path: zlib.compress(data, _LEVEL) for path, data in paths.items() if not path.exists()})
         return commit
@@ -83,8 +89,26 @@ class ObjectStore:
 
     def shrunk(self) -> str | None:
         """Return the commit of the shrunk program; None where there is none."""
-        path = self._git / "refs/heads/shrunk"
-        return path.read_text().strip() if path.is_file() else None
+        return self.marks().get("heads/shrunk")
+
+    def marks(self) -> dict[str, str]:
+        """Return what each reference points at: trials/1, heads/best, heads/shrunk."""
+        refs = self._git / "refs"
+        paths = sorted(path for path in refs.glob("*/*") if not path.name.startswith("tmp_obj_"))
+        return {path.relative_to(refs).as_posix(): path.read_bytes().decode("latin-1").strip() for path in paths}
+
+    def inspect(self, commit: str, seen: dict[str, str]) -> Iterator[Inspected]:
+        """Hash every object of a version again; those that were seen, id -> fault, are not read once more."""
+        yield (found := self._look(commit, "commit", "", seen))
+        if not found.fault:
+            yield from self._inspect_tree(self._header(commit)["tree"], "", seen)
+
+    def inspect_files(self) -> Iterator[str]:
+        """Say which of the two files that make a git repository of it are not what was written."""
+        for name, data in (("config", _CONFIG.encode()), ("HEAD", _HEAD)):
+            path = self._git / name
+            if not path.is_file() or path.read_bytes() != data:
+                yield f"{path}: is not what was written; restore a copy of the campaign"
 
     def files(self, commit: str) -> dict[str, bytes]:
         """Read a program version: path -> bytes, sorted by path.
@@ -109,15 +133,28 @@ class ObjectStore:
         return dict(line.split(" ", 1) for line in head.splitlines())
 
     def _read_tree(self, tree: str, folder: str) -> Iterator[tuple[str, bytes]]:
-        data = self._read(tree, "tree")
-        while data:
-            head, _, rest = data.partition(b"\0")
-            child, data = rest[:20].hex(), rest[20:]
-            mode, _, name = head.decode("utf-8", "surrogateescape").partition(" ")
-            if mode == "40000":
+        for name, child, is_folder in _entries(self._read(tree, "tree")):
+            if is_folder:
                 yield from self._read_tree(child, f"{folder}{name}/")
             else:
                 yield f"{folder}{name}", self._read(child, "blob")
+
+    def _inspect_tree(self, tree: str, folder: str, seen: dict[str, str]) -> Iterator[Inspected]:
+        yield (found := self._look(tree, "tree", folder, seen))
+        for name, child, is_folder in () if found.fault else _entries(self._read(tree, "tree")):
+            if is_folder:
+                yield from self._inspect_tree(child, f"{folder}{name}/", seen)
+            else:
+                yield self._look(child, "blob", f"{folder}{name}", seen)
+
+    def _look(self, name: str, kind: str, path: str, seen: dict[str, str]) -> Inspected:
+        if name not in seen:
+            try:
+                self._read(name, kind)
+                seen[name] = ""
+            except TrialError:
+                seen[name] = "is damaged" if self._path(name).exists() else "is missing"
+        return Inspected(name, path, seen[name])
 
     def _read(self, name: str, kind: str) -> bytes:
         """Return an object's payload, checked against its name: a flipped bit is an error, never another program."""
@@ -134,6 +171,31 @@ class ObjectStore:
 
     def _path(self, name: str) -> Path:
         return self._git / "objects" / name[:2] / name[2:]
+
+
+def name_version(files: Mapping[str, bytes], parent: str | None, message: str, *, time_s: int = 0) -> str:
+    """Return the id that `ObjectStore.commit` gives a version, without writing anything."""
+    return _add_version(files, parent, message, time_s)[0]
+
+
+def _add_version(
+    files: Mapping[str, bytes], parent: str | None, message: str, time_s: int
+) -> tuple[str, dict[str, bytes]]:
+    """Return the id of a version, and id -> content of all its objects."""
+    objects: dict[str, bytes] = {}
+    lines = [f"tree {_add_tree(objects, files)}", *([f"parent {parent}"] if parent else [])]
+    lines += [f"{role} {_AUTHOR} {time_s} +0000" for role in ("author", "committer")]
+    text = "\n".join((*lines, "", message, "")).encode("utf-8", "backslashreplace")
+    return _add(objects, "commit", text), objects
+
+
+def _entries(tree: bytes) -> Iterator[tuple[str, str, bool]]:
+    """Yield name, id, and whether it is a folder, of what a tree holds."""
+    while tree:
+        head, _, rest = tree.partition(b"\0")
+        child, tree = rest[:20].hex(), rest[20:]
+        mode, _, name = head.decode("utf-8", "surrogateescape").partition(" ")
+        yield name, child, mode == "40000"
 
 
 def _add(objects: dict[str, bytes], kind: str, payload: bytes) -> str:

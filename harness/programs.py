@@ -52,8 +52,9 @@ class Program:
 class Programs:
     """All program versions. What it knows follows from the order of the calls, so a replay makes the same of them."""
 
-    def __init__(self, target: Target, store: ObjectStore) -> None:
-        self.root = read_target(target)
+    def __init__(self, target: Target, store: ObjectStore, *, root: Snapshot | None = None) -> None:
+        """Know nothing yet. root: what the search starts from, where that is not what the target's folder holds."""
+        self.root = root or read_target(target)
         self._target, self._store = target, store
         self._first = complexity(self._mutable(self.root.files))
         self._archive = Archive()

@@ -63,6 +63,8 @@ class State:
         """
         require(event.seq == self.n_events + 1, f"event {event.seq} follows event {self.n_events}; restore a copy")
         require((event.type == "campaign") == (event.seq == 1), f"event {event.seq} is {event.type!r}; restore a copy")
+        kinds = tuple(type(value) for value in (event.ts, event.type, event.body))
+        require(kinds == (float, str, str), f"event {event.seq} is not what was written; restore a copy")
         link = _link(self.chain, event.seq, event.ts, event.type, event.body)
         require(event.chain == link, f"event {event.seq} is not what was written; restore a copy")
         try:

@@ -31,6 +31,9 @@ _COMMANDS = {
     "search": _Lazy("harness.cli.search", "Search over a target's code; the same --out folder resumes."),
     "status": _Lazy("harness.cli.campaign", "Say where a campaign stands."),
     "patch": _Lazy("harness.cli.campaign", "Print what a campaign found, as a diff."),
+    "verify": _Lazy(
+        "harness.cli.verify", "Check a campaign: digests, lineage, edits, verdicts; measure the best again."
+    ),
     "report": _Lazy("harness.cli.campaign", "Write a campaign's report: one offline HTML file."),
     "export": _Lazy(
         "harness.cli.export", "Write a campaign for other tools: TSV, JSONL, Parquet, Optuna, Perfetto, trackers."
