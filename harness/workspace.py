@@ -68,8 +68,8 @@ class Workspace:
             return Harvest(path, f"no checkpoint: the run wrote no {name}")
         except OSError as error:
             return Harvest(path, f"no checkpoint: {name} cannot be opened ({error.strerror})")
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())
+        found = os.fstat(descriptor)
+        os.close(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             return Harvest(path, f"no checkpoint: {name} is no plain file with one name")
         if not 0 < found.st_size <= max_bytes:

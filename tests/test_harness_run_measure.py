@@ -460,9 +460,10 @@ def test_crash_is_told_by_its_last_line(runner: Runner, snapshot: Snapshot) -> N
         ),
         ("os.chdir(os.environ['CODEGRAFT_OUT']); os.link('weights.npy', 'w')", "no plain file"),
         ("os.chdir(os.environ['CODEGRAFT_OUT']); os.remove('weights.npy'); os.mkfifo('weights.npy')", "no plain file"),
+        ("os.chdir(os.environ['CODEGRAFT_OUT']); os.remove('weights.npy'); os.mkdir('weights.npy')", "no plain file"),
         ("os.truncate(Path(os.environ['CODEGRAFT_OUT']) / 'weights.npy', 0)", "has 0 bytes"),
     ],
-    ids=["NaN weights", "wrong shape", "no checkpoint", "symlink", "hard link", "pipe", "empty"],
+    ids=["NaN weights", "wrong shape", "no checkpoint", "symlink", "hard link", "pipe", "folder", "empty"],
 )
 def test_checkpoint_that_cannot_be_scored_has_no_metric(
     runner: Runner, snapshot: Snapshot, line: str, said: str
