@@ -18,6 +18,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
+from harness.disks import network_of
 from harness.replay import Event, State, require
 from harness.values import TrialError
 
@@ -79,6 +80,7 @@ class Ledger:
         """
         self._path = folder / LEDGER_FILE
         with ExitStack() as held, _named(self._path):
+            _refuse_network(folder)
             self._connection = held.enter_context(closing(_connect(self._path, mode="rw")))
             held.enter_context(_locked(folder))
             self._state = _replay(self._connection)
@@ -93,6 +95,7 @@ class Ledger:
         path = folder / LEDGER_FILE
         with _named(path):
             folder.mkdir(parents=True, exist_ok=True)
+            _refuse_network(folder)
             with _locked(folder):
                 _write_first_event(path, settings)
         return cls(folder)
@@ -164,6 +167,11 @@ def _named(path: Path) -> Iterator[None]:
         raise TrialError(f"{path}: {error}; check the disk, or restore a copy of the campaign") from error
     except TrialError as error:
         raise TrialError(f"{path}: {error}") from error
+
+
+def _refuse_network(folder: Path) -> None:
+    kind = network_of(folder)
+    require(not kind, f"lies on {kind}, where a write-ahead log may lose events; use a folder on a local disk")
 
 
 @contextmanager
