@@ -1,4 +1,4 @@
-.PHONY: setup demo check test slow attack bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance bench-stopping bench-throughput signatures clean browser bubblewrap
+.PHONY: setup demo check test slow attack faults bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance bench-stopping bench-throughput signatures clean browser bubblewrap
 
 BIN := .venv/bin
 
@@ -29,6 +29,10 @@ slow: setup browser bubblewrap
 # Every attack on the metric and on the machine, then each without the guard that stops it; minutes.
 attack: setup
 	$(BIN)/python -m bench.attacks $(OPTIONS)
+
+# Every fault that this machine can inject, then each without the guard against it; ten minutes. OPTIONS=--rounds 20 --points 10, or words.
+faults: setup
+	$(BIN)/python -m bench.faults $(OPTIONS)
 
 bench: setup
 	$(BIN)/python -m bench

@@ -1,0 +1,1 @@
+"""Faults that are injected into real processes, and what must hold whatever happens: `make faults`."""
