@@ -16,7 +16,7 @@ MEASURED_ELSEWHERE = Guard(
         Change(
             MEASURE,
             'measured, *others = json.loads(found)["metrics"]',
-            'measured, *others = [float(re.findall(r"bits: (\\S+)", outcome.log_tail)[-1])]',
+            'measured, *others = [float(__import__("re").findall(r"bits: (\\S+)", outcome.log_tail)[-1])]',
         ),
     ),
 )
