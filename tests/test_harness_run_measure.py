@@ -155,7 +155,7 @@ def runner(target: Target) -> Iterator[Runner]:
 
 @pytest.fixture(scope="module")
 def strict_runner(target: Target) -> Iterator[Runner]:
-    limits = target.limits.model_copy(update={"wall_s": 8.0, "cpu_s": 2.0, "memory_mb": 300})
+    limits = target.limits.model_copy(update={"wall_s": 8.0, "cpu_s": 1.0, "memory_mb": 300})
     with Runner(target.model_copy(update={"limits": limits})) as runner:
         yield runner
 
@@ -495,7 +495,7 @@ HOARD_SHARED_MEMORY = (
     [
         (("import time; time.sleep(60)",), Status.TIMEOUT, "longer than 8 s"),
         ((IGNORE_SIGTERM, "import time; time.sleep(60)"), Status.TIMEOUT, "longer than 8 s"),
-        (("while True: pass",), Status.TIMEOUT, "more than 2 s of CPU time"),
+        (("while True: pass",), Status.TIMEOUT, "more than 1 s of CPU time"),
         (("hoard = [bytearray(1 << 20) for _ in range(400)]",), Status.OOM, "MemoryError"),
         (HOARD_SHARED_MEMORY, Status.OOM, "more than 300 MB"),
         (
