@@ -10,33 +10,31 @@ frozen files and the held-out data. The metric is what the scorer measured; what
 
 from __future__ import annotations
 
-import ast
 import json
 import math
-import os
 import shutil
 import socket
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from graph.snapshot import read_snapshot
+from harness.briefs import Briefs, environment, third_party_imports
 from harness.cgroup import Campaign
 from harness.checkpoint import checkpoint_fault
 from harness.claims import false_claim, implausible, reported_metric
 from harness.data import prepare_data
 from harness.isolation import AUTO, IN_IMAGE, Layer, choose, refuse_less
 from harness.launcher import Launcher, Surroundings
-from harness.orders import QUESTIONS, Access, Allowance, Bounds, Ending, Order, call
-from harness.predictor import serve_exported, serve_predictor, serve_second_predictor
-from harness.scorer import SCORED, Task, run_scorer
+from harness.orders import QUESTIONS, Allowance, Bounds, Ending, Order
+from harness.predictor import serve_predictor, serve_second_predictor
+from harness.scorer import SCORED, run_scorer
 from harness.slots import Machine, Slots
 from harness.start import Way, look, start_first
 from harness.stopwatch import Stopwatch
-from harness.trial import FIRST_FD
 from harness.values import Outcome, Scoring, Smoke, Status, TrialError
 from harness.workspace import Workspace, make_scratch, stray_paths
 from targets.manifest import Tier
@@ -61,18 +59,7 @@ _FORGEABLE = (
 )
 _NO_SMOKE = "not tried: a self-reported training need not say where its first steps end"
 SMOKE_STEPS = 3
-N_PROBED = {Scoring.SEARCH: 2, Scoring.GATE: 32, Scoring.FINAL: 32}  # calls of each shard
 _SCORING, _PREDICTING = ("numpy", run_scorer.__module__), ("numpy", serve_predictor.__module__)  # what drivers import
-_EXTRA_S = 5.0  # of a scorer over its predictors: a predictor that hangs reaches its own limit first, and is named
-_PASSED_ENV = ("PATH", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
-_FIXED_ENV = {
-    "LC_ALL": "C.UTF-8",
-    "PYTHONUTF8": "1",
-    "PYTHONHASHSEED": "0",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # the other check starts the driver, which does not survive a fork
-    "OPENBLAS_NUM_THREADS": "1",  # numpy's; torch follows OMP_NUM_THREADS
-}
 
 
 class Runner:
@@ -138,9 +125,10 @@ class Runner:
             groups = context.enter_context(Campaign()).folder if Layer.CGROUP in plan.layers else None
             # Scoring has a launcher of its own, which never starts edited code and never imports torch.
             outside = Surroundings(plan.inside, groups=groups, is_grouped=False)
-            self._clean = context.enter_context(Launcher(_SCORING, self._scratch, _environment(threads=1), outside))
+            self._clean = context.enter_context(Launcher(_SCORING, self._scratch, environment(threads=1), outside))
             self._clean.wait_until_ready()
             self._data = prepare_data(self._target, self._pristine, self._clean)
+            self._briefs = Briefs(self._target, self._data, self._bounds, self._slots)
             self._trials = context.enter_context(self._start_trials(plan, groups))
             if self._required != "posix":
                 refuse_less(look(self._trials, self._scratch, self._bounds), self._required)
@@ -160,7 +148,7 @@ class Runner:
             ways.append(Way("without bubblewrap", preload, less))
         if preload:
             ways.append(Way("without preloaded libraries", (), within))
-        env = {**_environment(threads=1), "TMPDIR": str(self._scratch)}  # torch asks for one; inside, /tmp is read-only
+        env = {**environment(threads=1), "TMPDIR": str(self._scratch)}  # torch asks for one; inside, /tmp is read-only
         return start_first(ways, self._scratch, env, self._announce)
 
     @property
@@ -248,7 +236,7 @@ class Runner:
         self, space: Workspace, seed: int, allowance: Allowance, rule: StoppingRule | None = None
     ) -> tuple[Outcome, Path | None]:
         """Train in a working copy. Returns: what happened, and the checkpoint if there is one to score."""
-        order = replace(self._training(space, seed, allowance), asks=rule is not None)
+        order = replace(self._briefs.training(space, seed, allowance), asks=rule is not None)
         outcome = _outcome(self._trials.start(order).wait(rule), seed, self._target.tier)
         if outcome.status is Status.INFRA_ERROR:  # the copy may be gone with what ran in it
             return outcome, None
@@ -274,9 +262,9 @@ class Runner:
             desk = context.enter_context(Workspace(self._scratch, self._pristine.files))
             rooms = [context.enter_context(self._room(snapshot)) for _ in range(2)]
             orders = (
-                self._scorer(desk, scoring, key=f"{self._data.key} {snapshot.digest} {outcome.seed}"),
-                self._predictor(rooms[0], checkpoint, serve_predictor),
-                self._predictor(rooms[1], checkpoint, serve_second_predictor),
+                self._briefs.scorer(desk, scoring, key=f"{self._data.key} {snapshot.digest} {outcome.seed}"),
+                self._briefs.predictor(rooms[0], checkpoint, serve_predictor),
+                self._briefs.predictor(rooms[1], checkpoint, serve_second_predictor),
             )
             result, (scorer, *predictors) = self._start_scoring(context, *orders)
             found = _hear(result, predictors)
@@ -314,82 +302,12 @@ class Runner:
             runs += [self._trials.start(order, [end.fileno()]) for order, end in zip(predictors, answers, strict=True)]
         return result, [context.enter_context(run) for run in runs]
 
-    def _training(self, space: Workspace, seed: int, allowance: Allowance) -> Order:
-        train_data = str(self._data.train)
-        env = {
-            "CODEGRAFT_SEED": str(seed),
-            "CODEGRAFT_DATA": train_data,
-            "CODEGRAFT_OUT": str(space.out),
-            "CODEGRAFT_BUDGET_FD": str(FIRST_FD),
-        }
-        return Order(
-            main=(self._target.train,),
-            folder=str(space.work),
-            env={**self._env(space), **env},
-            bounds=self._bounds,
-            allowance=allowance,
-            access=Access((train_data,), (str(space.work), str(space.out), str(space.tmp))),
-        )
-
-    def _predictor(self, room: Workspace, checkpoint: Path, driver: Callable[[str, str], None]) -> Order:
-        is_exported = self._target.tier is Tier.EXPORTED
-        edited = call(driver, str(self._target.predictor), str(checkpoint))
-        return Order(
-            main=call(serve_exported, str(checkpoint)) if is_exported else edited,
-            folder=str(room.work),
-            env={**self._env(room), "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"} if is_exported else self._env(room),
-            bounds=self._bounds,
-            access=Access((str(checkpoint),), (str(room.work), str(room.tmp))),
-        )
-
-    def _scorer(self, desk: Workspace, scoring: Scoring, *, key: str) -> Order:
-        target, data = self._target, self._data
-        asked = {
-            Scoring.SEARCH: (data.heldout,),
-            Scoring.GATE: (data.heldout, data.second),
-            Scoring.FINAL: (data.final,),
-        }
-        shards = tuple(str(folder) for folder in asked[scoring] if folder is not None)
-        task = Task(str(target.scorer), target.metric, shards, target.probes, N_PROBED[scoring], key)
-        return Order(
-            main=call(run_scorer, task.to_json()),
-            folder=str(desk.work),
-            env=self._env(desk),
-            bounds=replace(self._bounds, wall_s=self._bounds.wall_s + _EXTRA_S),
-            access=Access((str(desk.work), *shards), (str(desk.tmp),)),
-        )
-
     def _room(self, snapshot: Snapshot) -> Workspace:
         """Make the place of a predictor: a copy of the sources, or none for one that runs an exported graph."""
         return Workspace(self._scratch, {}) if self._target.tier is Tier.EXPORTED else self._copy(snapshot)
 
     def _copy(self, snapshot: Snapshot) -> Workspace:
         return Workspace(self._scratch, snapshot.files, frozen=self._target.frozen)
-
-    def _env(self, space: Workspace) -> dict[str, str]:
-        folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR"), str(space.tmp))
-        return {**_environment(self._bounds.threads), **self._slots.environment(), **folders}
-
-
-def third_party_imports(target: Target) -> frozenset[str]:
-    """Name the modules that the target's sources import from outside the standard library and the target itself."""
-    sources = read_snapshot(target.root_dir, target.mutable, frozen=target.frozen)
-    named: set[str] = set()
-    for path, source in sources.files.items():
-        with suppress(SyntaxError, ValueError):  # the trial will say so
-            for node in ast.walk(ast.parse(source) if path.endswith(".py") else ast.Module([], [])):
-                if isinstance(node, ast.Import):
-                    named.update(alias.name for alias in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-                    named.add(node.module)
-    own = {path.partition("/")[0].removesuffix(".py") for path in sources.files}
-    return frozenset(name for name in named if name.partition(".")[0] not in own | sys.stdlib_module_names)
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """Return what processes see of the user's environment, and what makes them alike."""
-    passed = {name: os.environ[name] for name in _PASSED_ENV if name in os.environ}
-    return {**passed, **_FIXED_ENV, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
 def _outcome(ending: Ending, seed: int, tier: Tier) -> Outcome:

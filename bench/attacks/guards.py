@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from bench.attacks.attack import Change, Guard
 
-MEASURE, SCORER, PROBES, SANDBOX = "harness/measure.py", "harness/scorer.py", "harness/probes.py", "harness/sandbox.py"
+BRIEFS, MEASURE, SCORER, PROBES, SANDBOX = (
+    "harness/briefs.py",
+    "harness/measure.py",
+    "harness/scorer.py",
+    "harness/probes.py",
+    "harness/sandbox.py",
+)
 SUPERVISOR, WORKSPACE, TARGET = "harness/supervisor.py", "harness/workspace.py", "bench/attacks/bigram.py"
 METER, TRIAL = "harness/meter.py", "harness/trial.py"
 
@@ -125,9 +131,9 @@ HELD_OUT_HIDDEN = Guard(
     "held-out data out of the training's reach",
     (
         Change(
-            MEASURE,
+            BRIEFS,
             "access=Access((train_data,), (str(space.work)",
-            "access=Access((str(self._data.train.parent),), (str(space.work)",
+            "access=Access((str(self.data.train.parent),), (str(space.work)",
         ),
     ),
 )
@@ -173,7 +179,7 @@ SCRUBBED = Guard(
     "an environment made from nothing",
     (
         Change(
-            MEASURE,
+            BRIEFS,
             "passed = {name: os.environ[name] for name in _PASSED_ENV if name in os.environ}",
             "passed = dict(os.environ)",
         ),
