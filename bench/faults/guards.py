@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.attacks.attack import Change, Guard
+from bench.attacks.guards import FINITE
 
 CAMPAIGN, LEDGER, REPLAY, GUARDS = "harness/campaign.py", "harness/ledger.py", "harness/replay.py", "harness/guards.py"
 MEASURE, SUPERVISOR, TRIAL = "harness/measure.py", "harness/supervisor.py", "harness/trial.py"
@@ -58,7 +59,7 @@ _DATA = Change(TRIAL, "resource.RLIMIT_DATA: (bounds.memory_bytes, bounds.memory
 DATA = Guard("the kernel's limit on data", (_DATA,))
 MEMORY = Guard(
     "the limits on memory",
-    (_DATA, Change(SUPERVISOR, "rss_bytes + stored_bytes > self._bounds.memory_bytes:", "False:")),
+    (_DATA, Change(SUPERVISOR, "> self._bounds.memory_bytes:", "> 1 << 60:")),
 )
 FILE_SIZE = Guard(
     "the limit on the size of a file",
@@ -87,6 +88,20 @@ PLAIN_FILE = Guard(
         Change("harness/workspace.py", "if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:", "if False:"),
         HARVEST.changes[0],
         Change("harness/workspace.py", "os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK", "os.O_RDONLY"),
+    ),
+)
+FOLLOWED = Guard(
+    "the looks whether a checkpoint is a plain file and holds something",
+    (*PLAIN_FILE.changes, Change("harness/workspace.py", "if not 0 < found.st_size <= max_bytes:", "if False:")),
+)
+NUMBERS = Guard(
+    "the looks for numbers that are none",
+    (
+        *HARVEST.changes,
+        *FINITE.changes,
+        Change("targets/toy/scorer.py", "if not np.isfinite(outputs).all():", "if False:"),
+        Change("harness/claims.py", "if not math.isfinite(metric):", "if False:"),
+        Change("harness/claims.py", "if not low <= metric <= high:", "if metric < low:"),
     ),
 )
 ROOM = Guard("the look at free disk", (Change(GUARDS, "if free >= _ROOM_BYTES:", "if True:"),))

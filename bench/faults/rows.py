@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from functools import partial
 
-from bench.attacks.guards import FINITE
 from bench.faults import crashes, disks, guards, runs
 from bench.faults.fault import Found, Row
 from bench.faults.runs import Bad
@@ -111,10 +110,10 @@ _CHECKPOINTS = (
     Row("17", "a checkpoint cut short", "I6", _left("os.truncate(path, 100)"), guards.HARVEST),
     Row("17", "a checkpoint of a 100 GB header", "I6", _left(_HEADER), guards.HARVEST),
     Row("17", "a checkpoint of other shapes", "I6", _left(_SHAPES, statuses=(_FAILED, Status.INVALID_METRIC)), None),
-    Row("17", "a checkpoint of NaN", "I6", _left(_NANS), FINITE),
+    Row("17", "a checkpoint of NaN", "I6", _left(_NANS), guards.NUMBERS),
     Row("16", "a folder for a checkpoint", "I6 I9", _left("path.unlink()", "path.mkdir()"), guards.PLAIN_FILE),
     Row("16", "a pipe for a checkpoint", "I6 I9", _left("path.unlink()", "os.mkfifo(path)"), guards.PLAIN_FILE),
-    Row("16", "a link to a device for a checkpoint", "I6 I9", _left(*_LINK), guards.PLAIN_FILE),
+    Row("16", "a link to a device for a checkpoint", "I6 I9", _left(*_LINK), guards.FOLLOWED),
 )
 _DISKS = (
     Row("5", "a disk that is nearly full", "I2", disks.nearly_full, guards.ROOM, mounts=True),

@@ -191,7 +191,7 @@ def killed(depth: int, times: int, folder: Path, _: Pace) -> Found:
         thread = watched.start()
         for _again in range(times):
             if not wait_until(lambda: any(not _is_scorer(each.pid) for each in _level(3)), 15.0):
-                return Found("nothing", ["no training began"])
+                return Found("nothing", [*watched.violations((Status.INFRA_ERROR,))] or ["no training began"])
             time.sleep(0.3)
             victims = {each.parent for each in _level(3) if not _is_scorer(each.pid)}
             pids = victims if depth == 2 else {each.parent for each in _level(2) if each.pid in victims}
