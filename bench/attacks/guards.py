@@ -16,6 +16,9 @@ METER, TRIAL = "harness/meter.py", "harness/trial.py"
 
 # --- where the metric comes from
 
+_PLAUSIBLE = Change(
+    MEASURE, "if fault_of_metric := implausible(self._target, measured, *others):", "if fault_of_metric := '':"
+)
 MEASURED_ELSEWHERE = Guard(
     "the metric being measured, not read from what the training prints",
     (
@@ -24,6 +27,7 @@ MEASURED_ELSEWHERE = Guard(
             'measured, *others = json.loads(found)["metrics"]',
             'measured, *others = [float(__import__("re").findall(r"bits: (\\S+)", outcome.log_tail)[-1])]',
         ),
+        _PLAUSIBLE,
     ),
 )
 HINTS_UNPAID = Guard(
@@ -84,6 +88,7 @@ FINITE = Guard(
     (
         Change(SCORER, "if not np.isfinite(outputs).all():", "if False:"),
         Change(SCORER, "if not math.isfinite(value):", "if False:"),
+        _PLAUSIBLE,
         Change(PROBES, "if distance.max(initial=0.0) <= tolerance:", "if not distance.max(initial=0.0) > tolerance:"),
     ),
 )

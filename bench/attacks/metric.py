@@ -167,9 +167,9 @@ def tell(inputs):
         if not heard: return
         told[0] += 1
         show(row.astype(np.uint8).tobytes())
-        until = time.monotonic() + 2.5
-        while look() < told[0] and time.monotonic() < until: time.sleep(0.0002 if peer else 0.02)
-        heard = time.monotonic() < until
+        since = time.monotonic()
+        while look() < told[0] and time.monotonic() < since + (8 if peer else 2.5): time.sleep(0.0002 if peer else 0.02)
+        heard = look() >= told[0]
 
 if "CODEGRAFT_OUT" not in os.environ:
     show()
