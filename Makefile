@@ -30,7 +30,7 @@ slow: setup browser bubblewrap
 attack: setup
 	$(BIN)/python -m bench.attacks $(OPTIONS)
 
-# Every fault that this machine can inject, then each without the guard against it; ten minutes. OPTIONS=--rounds 20 --points 10, or words.
+# Every fault that this machine can inject, then each without the guard against it; ten minutes. OPTIONS='--points 0': every call of every crash point.
 faults: setup
 	$(BIN)/python -m bench.faults $(OPTIONS)
 

@@ -11,7 +11,8 @@ from harness.disks import network_of
 from harness.ledger import Ledger
 from harness.values import TrialError
 
-PACE = Pace(points=4, rounds=6, damages=20)
+PACE = Pace(points=1, rounds=6, damages=20)
+ROOT = Path(__file__).parent.parent
 QUICK = ("fd bomb", "network file systems")
 
 
@@ -32,6 +33,12 @@ def test_every_fault_is_held(tmp_path, row):
         pytest.skip("mounting needs root")
     found = carry_out(row, tmp_path / "whole", PACE, without_guard=False)
     assert not found.violations, found.tried
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.guard], ids=lambda row: row.name)
+def test_what_a_control_takes_out_stands_in_the_sources_once(row):
+    for change in (*row.setting, *row.guard.changes):
+        assert (ROOT / change.file).read_text().count(change.old) == 1, change
 
 
 def test_every_row_has_a_name_of_its_own():

@@ -57,8 +57,8 @@ def _line(row: Row, whole: Found, broken: Found | None, seconds: float) -> str:
 @click.command()
 @click.argument("words", nargs=-1)
 @click.option("--rounds", default=200, show_default=True, help="Random kills.")
-@click.option("--points", default=0, help="Crash points of each policy; 0: all.")
-@click.option("--damages", default=150, show_default=True, help="Damages of a campaign.")
+@click.option("--points", default=2, show_default=True, help="Calls of each named crash point; 0: all.")
+@click.option("--damages", default=100, show_default=True, help="Damages of a campaign.")
 def main(words: tuple[str, ...], rounds: int, points: int, damages: int) -> None:
     """Inject the faults, only rows whose names hold one of the WORDS where there are any."""
     rows = [row for row in ROWS if not words or any(word in row.name for word in words)]

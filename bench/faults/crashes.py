@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ def _points(folder: Path, pace: Pace, *, policy: str, trials: int, only: tuple[s
         return Found("nothing", [f"the uninterrupted campaign failed: {done.stderr[-300:]}"])
     wanted = facts(whole)
     calls = [line for line in log.read_text().splitlines() if not only or line.startswith(only)]
-    points = pace.sample([f"{call} {side}" for call in calls for side in ("before", "after")])
+    points = [f"{call} {side}" for call in pace.sample(calls) for side in ("before", "after")]
 
     def kill_and_resume(item: tuple[int, str]) -> str:
         index, point = item
@@ -124,16 +125,15 @@ def _look(out: Path, seen: list[int]) -> tuple[int, str]:
 def two_controllers(folder: Path, _: Pace) -> Found:
     """Start a second controller beside the first, then kill the first: its lock is no obstacle."""
     target, out = slow_learner(folder / "target"), folder / "c"
-    line = command(target, out, trials=3)
+    line = command(target, out, trials=8)
     violations = list[str]()
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(kill_after, line, 4.0)
-        if not wait_until((out / LEDGER_FILE).exists):
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        if not wait_until((out / LEDGER_FILE).exists, 60.0):
             return Found("nothing", ["the first controller did not start"])
         second = run(line)
         if second.returncode != 1 or "another process runs this campaign" not in second.stderr:
             violations.append(f"the second controller ended as {second.returncode}: {second.stderr[-200:]}")
-        first.result()
+        first.kill()
     third = run(line)
     if third.returncode:
         violations.append(f"after kill -9 of the first: {third.stderr[-200:]}")

@@ -216,7 +216,7 @@ def damaged(folder: Path, pace: Pace) -> Found:
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("campaign.lock", "*-shm", "*-wal"))
         files = sorted(path for path in copy.rglob("*") if path.is_file() and path.stat().st_size)
-        path = copy / LEDGER_FILE if number % 2 else rng.choice(files)
+        path = copy / LEDGER_FILE if number % 2 or pace.is_control else rng.choice(files)
         said = f"{path.relative_to(copy)}: {_damage(path, rng)}"
         try:
             faults = [fault for check in verify(copy, rescores=False) for fault in check.faults]

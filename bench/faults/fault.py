@@ -29,15 +29,21 @@ _PATIENCE_S = 1500.0
 class Pace:
     """How much of what could be tried is tried."""
 
-    points: int = 0  # crash points of each policy; 0: all
+    points: int = 2  # calls of each named crash point; 0: all
     rounds: int = 200  # random kills
-    damages: int = 150  # of a campaign, for verify
+    damages: int = 100  # of a campaign, for verify
     is_control: bool = False  # stop at the first thing that does not hold
 
-    def sample(self, items: list[str]) -> list[str]:
-        """Spread the points that are tried over all that there are."""
-        step = max(1.0, len(items) / self.points) if self.points else 1.0
-        return [items[int(i * step)] for i in range(int(len(items) / step))]
+    def sample(self, calls: list[str]) -> list[str]:
+        """Pick calls, each a name and a number, of each name: all, or the first, the last and those evenly between."""
+        by_name: dict[str, list[str]] = {}
+        for call in calls:
+            by_name.setdefault(call.partition(" ")[0], []).append(call)
+        return [each for found in by_name.values() for each in self._spread(found)]
+
+    def _spread(self, calls: list[str]) -> list[str]:
+        n = min(self.points, len(calls)) or len(calls)
+        return [calls[i * (len(calls) - 1) // max(1, n - 1)] for i in range(n)]
 
 
 class Found(NamedTuple):
