@@ -122,6 +122,7 @@ class Launcher:
         self._env = dict(env)
         self._within = within
         self._lock = threading.Lock()
+        self._is_closed = False
         self._n_spawned = self._n_started = 0
         self._retired: list[_Post] = []
         self._next: _Post | None = None
@@ -140,8 +141,10 @@ class Launcher:
 
     def close(self) -> None:
         """End what still runs and the launcher, and wait until all of it is gone."""
-        for post in (*self._retired, *filter(None, [self._next]), self._post):
-            post.close()
+        with self._lock:
+            self._is_closed = True
+            for post in (*self._retired, *filter(None, [self._next]), self._post):
+                post.close()
 
     def wait_until_ready(self) -> None:
         """Wait for the imports.
@@ -169,8 +172,9 @@ class Launcher:
     def replace(self) -> None:
         """Have the launcher process replaced, since something is wrong with it; waits for the new one, so that a repeated run gets it."""
         with self._lock:
-            self._next = self._next or self._spawn()
-            self._take_over()
+            if not self._is_closed:
+                self._next = self._next or self._spawn()
+                self._take_over()
 
     def _renew(self) -> None:
         """Let the successor take over once it is ready, so that no run waits for imports."""

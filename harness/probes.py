@@ -34,7 +34,7 @@ _ALONE = 10.0  # times that for a batch of one row, where other kernels round in
 _UNIT_MASS = 1e-3  # how far from 1 probabilities may sum: it is worth 0.0014 bits
 _RAREST = -30.0  # nats: 1e-13, below which a probability is worth nothing but its being small
 _LEAST_NATS = 1e-3  # a difference that is not worth looking at, whatever the spread
-_N_CUTS = 3  # per probed call: positions from which on the inputs are exchanged
+_N_CUTS = 3  # per row of a probed call: positions from which on the inputs are exchanged
 
 
 class ScoreError(Exception):
@@ -88,30 +88,41 @@ def check_normalised(outputs: Array, call: int) -> None:
         raise ScoreError(Status.INTEGRITY_VIOLATION, f"{said} sum to {mass[worst]:.6g}; return log-probabilities")
 
 
-def _cuts(call: Call, chance: random.Random) -> list[int]:
-    """Draw some positions, ascending: a predictor that remembers has then not yet seen what it needs."""
+def _cuts(call: Call, chance: random.Random) -> Array:
+    """Draw some positions for each row, ascending: a predictor that remembers has then not yet seen what it needs.
+
+    For each row its own, so that a look-ahead at a few positions has nowhere to be. Returns: (questions, rows).
+    """
     if call.inputs.ndim < 2 or call.outputs.shape[1:2] != call.inputs.shape[1:2]:
         raise ScoreError(Status.INVALID_METRIC, f"outputs {call.outputs.shape} have no position for each input")
-    n_positions = call.inputs.shape[1]
-    return sorted(chance.sample(range(1, n_positions), min(_N_CUTS, n_positions - 1)))
+    n_rows, n_positions = call.inputs.shape[:2]
+    n_cuts = min(_N_CUTS, n_positions - 1)
+    drawn = [sorted(chance.sample(range(1, n_positions), n_cuts)) for _ in range(n_rows)]
+    return np.array(drawn, int).reshape(n_rows, n_cuts).T
 
 
-def _probe_causality(call: Call, predict: Callable[[Array], Array], cuts: list[int], tolerance: float) -> int:
-    """Exchange the inputs from each cut on. Returns: how many questions it asked."""
-    for cut in cuts:
-        answer = predict(_exchange_later(call.inputs, cut))
-        if place := _difference(call.outputs[:, :cut], answer[:, :cut], tolerance):
+def _probe_causality(call: Call, predict: Callable[[Array], Array], cuts: Array, tolerance: float) -> int:
+    """Exchange the inputs of each row from its cut on. Returns: how many questions it asked."""
+    for starts in cuts:
+        later = np.arange(call.inputs.shape[1]) >= starts[:, None]  # (rows, positions)
+        answer = predict(_exchange(call.inputs, later))
+        if answer.shape == call.outputs.shape:
+            answer = np.where(_like(later, answer), call.outputs, answer)
+        if place := _difference(call.outputs, answer, tolerance):
             said = f"causality probe failed: position {place[1]} of row {place[0]}, call {call.number}"
-            raise ScoreError(Status.INTEGRITY_VIOLATION, f"{said}, changes with the inputs from {cut} on")
+            raise ScoreError(Status.INTEGRITY_VIOLATION, f"{said}, changes with the inputs from {starts[place[0]]} on")
     return len(cuts)
 
 
-def _exchange_later(inputs: Array, cut: int) -> Array:
+def _exchange(inputs: Array, later: Array) -> Array:
     """Give every row the later inputs of the row before it; a single row has its own backwards."""
-    exchanged = inputs.copy()
     others = np.roll(inputs, 1, axis=0) if len(inputs) > 1 else inputs[:, ::-1]
-    exchanged[:, cut:] = others[:, cut:]
-    return exchanged
+    return np.where(_like(later, inputs), others, inputs)
+
+
+def _like(mask: Array, array: Array) -> Array:
+    """Give a mask of rows and positions the dimensions that an array has beyond them."""
+    return mask.reshape(mask.shape + (1,) * (array.ndim - 2))
 
 
 def _probe_batch(call: Call, predict: Callable[[Array], Array], chance: random.Random, tolerance: float) -> int:

@@ -45,6 +45,19 @@ def test_model_that_looks_ahead_passes_only_without_the_causal_probe() -> None:
     probe_model(looking_ahead, looking_ahead, ())
 
 
+def test_look_ahead_by_one_at_one_position_in_ten_has_nowhere_to_be() -> None:
+    x = np.random.default_rng(0).normal(size=(64, 40))
+
+    def seldom(asked: Array) -> Array:
+        answer = causal(asked)
+        answer[:, 5::10] += asked[:, 6::10, None]
+        return answer
+
+    for chance in range(20):
+        with pytest.raises(ScoreError, match="causality"):
+            probe([Call(0, x, seldom(x))], seldom, random.Random(chance), (CAUSAL,))
+
+
 def test_shift_of_all_outputs_does_not_hide_a_look_ahead() -> None:
     def shifted(x: Array) -> Array:
         scores = looking_ahead(x)
