@@ -10,8 +10,9 @@ The test is the paired t test: z divides the mean gain by the standard error of 
 replicates of the baseline say; a floor of a quarter of their noise keeps three gains that agree by chance from proving anything.
 
 What decides a keep is scored more closely (`wanted`): the other seeds on a second shard of the held-out data as well, with full probes.
-The gain must be there on that shard too. One that is too good to be true (beyond TOO_GOOD_SD) must show again, by half at least, on a
-seed that nothing was ever run with.
+The gain must be there on that shard too. What is too good to be true (beyond TOO_GOOD_SD) must show again, by half at least, on a seed
+that nothing was ever run with. A budget counts questions, so work between two of them is not in it: what costs COSTLY times the
+baseline's CPU time is no better program for that budget.
 
 Simulated with 3 seeds: a campaign of 100 worthless edits keeps 0.6 of them (0.4 where 0.8 of the noise belongs to the seed); an edit worth
 3 sd is kept 75 % of the time, one worth 1.5 sd 33 %, and 78 % where 0.8 of the noise belongs to the seed (by the baseline's noise alone:
@@ -38,6 +39,7 @@ SCREEN_Z = 0.5  # below it no confirmation: saves 2 of 3 of those of worthless e
 
 TOO_GOOD_SD = 8.0  # sd of the baseline; real steps of that size exist, and cost one more run
 TOO_GOOD_SHARE = 0.5  # of such a gain, which a fresh seed has to show
+COSTLY = 3.0  # times the CPU time of any replicate; honest edits (twice the depth, a wider model) stay below
 PAIRED_SD_FLOOR = 0.25  # of the sd that the difference of two unpaired runs has
 
 _SD_LEAST = 1e-9  # in the metric's unit, where the mean is 0 as well
@@ -58,6 +60,7 @@ class Noise:
     mean: float
     sd: float  # sample standard deviation, floored
     n: int  # replicates
+    cpu_s: float = 0.0  # of the costliest replicate
 
     @property
     def floored(self) -> bool:
@@ -112,7 +115,8 @@ def noise_of(baseline: Sequence[Outcome]) -> Noise:
         raise TrialError(f"baseline: has {len(baseline)} replicates; run at least 2, better 3 to 5")
     incumbent = incumbent_of(baseline)
     sd = stdev(outcome.metric for outcome in baseline)
-    return Noise(incumbent.mean, max(sd, SD_FLOOR * abs(incumbent.mean), _SD_LEAST), len(baseline))
+    sd = max(sd, SD_FLOOR * abs(incumbent.mean), _SD_LEAST)
+    return Noise(incumbent.mean, sd, len(baseline), max(outcome.cpu_s for outcome in baseline))
 
 
 def incumbent_of(outcomes: Sequence[Outcome]) -> Incumbent:
@@ -178,7 +182,7 @@ def judge(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, si
     gain = fmean(gains)
     z = _z(gains, noise)
     decision, reason = _decide(gain, z, gains[1:], noise.margin)
-    if decision is Decision.KEEP and (doubt := _doubt(outcomes, incumbent, gain, sign)):
+    if decision is Decision.KEEP and (doubt := _doubt(outcomes, incumbent, noise, gain=gain, sign=sign)):
         decision, reason = Decision.NOT_PROVEN, doubt
     metric = incumbent.mean + sign * gain
     return Verdict(
@@ -186,10 +190,13 @@ def judge(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, si
     )
 
 
-def _doubt(outcomes: Sequence[Outcome], incumbent: Incumbent, gain: float, sign: float) -> str:
+def _doubt(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, gain: float, sign: float) -> str:
     """Say what speaks against a gain that the held-out data prove; empty when nothing does."""
     if any(outcome.tier == Tier.SELF_REPORTED for outcome in outcomes):
         return "better, but self-reported: nothing vouches for it"
+    cpu_s = min(outcome.cpu_s for outcome in outcomes)
+    if noise.cpu_s and cpu_s > COSTLY * noise.cpu_s:
+        return f"better, but at {cpu_s / noise.cpu_s:.1f} times the CPU time of the baseline"
     seconds = dict(incumbent.seconds)
     shown = [sign * (o.second - seconds[o.seed]) for o in outcomes if o.seed in seconds and not math.isnan(o.second)]
     if shown and fmean(shown) <= 0.0:

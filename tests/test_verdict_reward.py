@@ -187,6 +187,17 @@ def test_what_a_training_says_of_itself_is_never_kept():
     assert "self-reported" in verdict.reason
 
 
+@pytest.mark.parametrize(("cpu_s", "decision"), [(2.9, Decision.KEEP), (3.1, Decision.NOT_PROVEN)])
+def test_a_gain_is_not_bought_with_work_that_no_budget_counts(cpu_s, decision):
+    noise = noise_of(
+        [replace(outcome, cpu_s=cost) for outcome, cost in zip(ok(2.0, 1.9, 2.1), (0.8, 1.0, 0.9), strict=True)]
+    )
+    runs = [replace(outcome, cpu_s=cpu_s) for outcome in ok(1.5, 1.5, 1.5)]
+    verdict = judge(runs, BASE, noise, sign=MINIMIZE)
+    assert verdict.decision is decision
+    assert (f"{cpu_s:.1f} times the CPU time" in verdict.reason) == (decision is Decision.NOT_PROVEN)
+
+
 def test_a_stopped_trial_is_never_paid_and_costs_less_than_a_crash():
     stopped = reward_of(FAILED, novelty=1.0, complexity=SAME_SIZE, status=Status.STOPPED)
     assert stopped.terms == (("stopped", STOPPED),)
