@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -240,12 +241,19 @@ def _reads_as(folder: Path, record: object) -> bool:
 
 def _damage(path: Path, rng: random.Random) -> str:
     data = bytearray(path.read_bytes())
-    at, how = rng.randrange(len(data)), rng.choice(("flip", "flip", "flip", "cut", "delete"))
-    if how == "flip":
+    digits = [match.end() - 1 for match in re.finditer(rb'"(?:wall_s|cpu_s)": \d+\.\d', data)]
+    how = rng.choice(("flip", "flip", "cut", "delete", "digit", "digit"))
+    if how == "digit" and digits:
+        at = rng.choice(digits)
+        data[at] ^= 1  # another digit: the JSON stays whole
+        path.write_bytes(data)
+        return f"{how} at {at}"
+    at = rng.randrange(len(data))
+    if how == "cut":
+        path.write_bytes(data[:at])
+    elif how == "delete":
+        path.unlink()
+    else:
         data[at] ^= 1 << rng.randrange(8)
         path.write_bytes(data)
-    elif how == "cut":
-        path.write_bytes(data[:at])
-    else:
-        path.unlink()
     return f"{how} at {at}"

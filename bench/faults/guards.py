@@ -18,8 +18,14 @@ COMMITTED = Guard(
     (
         Change(
             LEDGER,
+            "    connection.execute(f\"PRAGMA synchronous = {'FULL' if event.type in _ENDINGS else 'NORMAL'}\")\n",
+            "    # synchronous stays as it is\n",
+        ),
+        Change(
+            LEDGER,
             '    connection.execute("BEGIN IMMEDIATE")\n    with connection:\n',
-            '    connection.in_transaction or connection.execute("BEGIN IMMEDIATE")\n    if True:\n',
+            '    connection.in_transaction or connection.execute("BEGIN IMMEDIATE")\n'
+            '    with connection if event.type in ("campaign", "stopped") else ExitStack():\n',
         ),
     ),
 )
