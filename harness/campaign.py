@@ -137,8 +137,8 @@ class Campaign:
             following = proposals.get(number)
             if following is not None and following.known == self._n_fed:
                 scenes.append(self._scene(number))
-                self._programs.edit_again(self._program, following)
                 self._parents[number] = self._program
+                self._take_up(following)
                 number += 1
             elif trial := judged.get(self._n_fed + 1):
                 self._absorb(trial)
@@ -149,6 +149,15 @@ class Campaign:
             self._announce(f"resuming after {len(judged)} of {self._settings.n_trials} trials")
         for pending in self._parents:
             self._start(pending)
+
+    def _take_up(self, proposal: Proposal) -> None:
+        """Take note of a proposal of an earlier session, which may have ended before it wrote that there is nothing to run."""
+        if proposal.outcomes:
+            self._programs.edit_again(self._program, proposal)
+            return
+        _, fault = self._programs.edit(self._program, proposal.edit)
+        if fault is not None:
+            self._ledger.add_run(proposal.number, 0, fault)
 
     def _search(self) -> str:
         n_before, began_s = self._n_fed, time.monotonic()

@@ -82,7 +82,7 @@ class Programs:
         return snapshot, None
 
     def edit_again(self, program: Program, proposal: Proposal) -> None:
-        """Take note of a proposal that the ledger has already."""
+        """Take note of a proposal that the ledger has already, with what became of it."""
         program.tried.add(proposal.edit)
         self._is_known(self._store.files(proposal.commit))
 
