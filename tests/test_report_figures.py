@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,8 @@ def test_gain_of_the_best_has_the_sign_of_the_direction() -> None:
 
 def test_every_trial_has_one_fate_and_a_failed_run_is_no_discard() -> None:
     trials = (_keep(1, 1.1, 1.1), _trial(2, (1.01,), decision=Decision.NOT_PROVEN), _trial(3), _trial(4, (math.nan,)))
-    assert count_fates(trials) == dict.fromkeys(Fate, 1)
+    stopped = replace(_trial(5), outcomes=(Outcome(Status.STOPPED),))
+    assert count_fates((*trials, stopped)) == dict.fromkeys(Fate, 1)
     assert count_failures(trials) == (("invalid_metric", 1),)
 
 

@@ -29,6 +29,7 @@ BAND_SD = 2.0  # half height of the noise band
 _REACH = 1.5  # how far from the baseline a trial is still inside, in units of what must be seen
 _GLYPH = 6.2  # mean width of a character in a label of 11 px
 _LABEL = 30.0  # least distance between the two values at the right edge
+_WITHOUT_METRIC = frozenset({Fate.STOPPED, Fate.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,12 @@ def draw_chart(trials: Sequence[Trial], baseline: Sequence[Outcome], noise: Nois
     replicates = [outcome.metric for outcome in baseline if outcome.ok]
     scale = _fit_scale(trials, replicates, noise)
     marks = tuple(_mark(trial, scale) for trial in trials)
-    ran = tuple(mark for mark in marks if mark.fate is not Fate.FAILED)
+    ran = tuple(mark for mark in marks if mark.fate not in _WITHOUT_METRIC)
     step = _step([mark for mark in ran if mark.fate is Fate.KEPT], scale.y(noise.mean), scale)
     baseline_label, incumbent_label = _spread(scale.y(noise.mean), step[-1][1])
     return Chart(
         marks=ran,
-        failed=tuple(mark for mark in marks if mark.fate is Fate.FAILED),
+        failed=tuple(mark for mark in marks if mark.fate in _WITHOUT_METRIC),
         replicates=tuple(scale.y(metric) for metric in replicates),
         baseline=scale.y(noise.mean),
         band=(scale.y(noise.mean + BAND_SD * noise.sd), scale.y(noise.mean - BAND_SD * noise.sd)),
@@ -151,8 +152,8 @@ def _fit_scale(trials: Sequence[Trial], replicates: Sequence[float], noise: Nois
 
 def _mark(trial: Trial, scale: _Scale) -> Mark:
     x = scale.x(trial.number)
-    if fate(trial) is Fate.FAILED:
-        return Mark(trial, Fate.FAILED, x, BOTTOM, (), outside=False)
+    if fate(trial) in _WITHOUT_METRIC:
+        return Mark(trial, fate(trial), x, BOTTOM, (), outside=False)
     seeds = tuple(scale.y(outcome.metric) for outcome in trial.outcomes) if trial.kept else ()
     outside = not scale.low <= trial.metric <= scale.high
     return Mark(trial, fate(trial), x, scale.y(trial.metric), seeds, outside=outside)

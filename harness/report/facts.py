@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 
 class Fate(StrEnum):
-    """What became of a trial: its decision, with the discards that never gave a metric set apart."""
+    """What became of a trial: its decision, with the discards that never gave a metric set apart: stopped early, or failed."""
 
     KEPT = "kept"
     NOT_PROVEN = "not proven"
     DISCARDED = "discarded"
+    STOPPED = "stopped"
     FAILED = "failed"
 
     @property
@@ -43,7 +44,7 @@ def fate(trial: Trial) -> Fate:
     if trial.verdict.decision is Decision.KEEP:
         return Fate.KEPT
     if not trial.ok:
-        return Fate.FAILED
+        return Fate.STOPPED if trial.status is Status.STOPPED else Fate.FAILED
     return Fate.NOT_PROVEN if trial.verdict.decision is Decision.NOT_PROVEN else Fate.DISCARDED
 
 
@@ -116,7 +117,7 @@ class KindFacts:
     @property
     def ran(self) -> int:
         """How many of them gave a metric."""
-        return self.tried - self.fates[Fate.FAILED]
+        return self.tried - self.fates[Fate.FAILED] - self.fates[Fate.STOPPED]
 
     @property
     def mean_sd(self) -> float:
