@@ -7,7 +7,8 @@ count: whoever collects sorts.
 from __future__ import annotations
 
 import threading
-from queue import PriorityQueue, SimpleQueue
+from contextlib import suppress
+from queue import Empty, PriorityQueue, SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ class Executor:
 
     def close(self) -> None:
         """Forget the runs that have not begun; those under way end when the runner does."""
-        while not self._todo.empty():
-            self._todo.get_nowait()
+        with suppress(Empty):  # a thread that ends its run may take one meanwhile
+            while True:
+                self._todo.get_nowait()
         for _ in range(self._n_slots):
             self._todo.put((_LAST, 0, None))
 
