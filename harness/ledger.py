@@ -153,7 +153,8 @@ class Ledger:
         with _named(self._path):
             try:
                 _insert(self._connection, event, self._state)
-            except sqlite3.Error:
+            except BaseException:  # Ctrl-C may come between any two lines
+                self._connection.rollback()
                 self._state = _replay(self._connection)  # the disk decides what happened
                 raise
 

@@ -1,12 +1,15 @@
 import math
 import os
+import shutil
 import signal
 import sqlite3
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import astuple, replace
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -370,3 +373,45 @@ def test_a_closed_ledger_releases_the_campaign_and_takes_no_event(tmp_path):
     with pytest.raises(TrialError, match="closed"):
         ledger.stop("late")
     Ledger(tmp_path).close()
+
+
+def interrupt_after(n_lines: int, call: Callable[[], object]) -> bool:
+    """Raise KeyboardInterrupt, as a signal does, before a line of ledger or replay in a call; say whether it has that many."""
+    left = n_lines
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith(("harness/ledger.py", "harness/replay.py")):
+            return None
+        left -= event == "line"
+        if left < 0:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_an_interrupt_at_any_line_of_an_append_leaves_a_ledger_that_goes_on(tmp_path):
+    start(tmp_path / "c").close()
+    n_lines = 0
+    while True:
+        folder = shutil.copytree(tmp_path / "c", tmp_path / f"{n_lines}")
+        with Ledger(folder) as ledger:
+            was_interrupted = interrupt_after(n_lines, lambda ledger=ledger: ledger.add_verdict(5, LOST, REWARD))
+            ledger.stop("interrupted")
+            record = ledger.record
+        assert read_record(folder) == record
+        assert len(record.trials) == 3 or was_interrupted
+        if not was_interrupted:
+            break
+        n_lines += 1
+    assert n_lines > 20
