@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from targets.manifest import Target
 
 CLAIM_MARGIN = 0.01  # of the metric: how much better than measured a printed value may be, for rounding
+LARGEST = 1e100  # of a metric: sums and squares of larger ones overflow
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|inf)"
 
 
@@ -35,6 +36,8 @@ def implausible(target: Target, *metrics: float) -> str:
     for metric in metrics:
         if not math.isfinite(metric):
             return f"{target.metric} is {metric}"
+        if abs(metric) > LARGEST:
+            return f"{target.metric} is {metric:g}; no statistics go beyond {LARGEST:g}"
         if not low <= metric <= high:
             return f"{target.metric} is {metric:g}; the manifest calls {low:g} to {high:g} plausible"
     return ""

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING
 
 from harness.values import Decision, Scoring, TrialError, Verdict
@@ -194,7 +194,7 @@ def _doubt(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, g
     """Say what speaks against a gain that the held-out data prove; empty when nothing does."""
     if any(outcome.tier == Tier.SELF_REPORTED for outcome in outcomes):
         return "better, but self-reported: nothing vouches for it"
-    cpu_s = min(outcome.cpu_s for outcome in outcomes)
+    cpu_s = median(outcome.cpu_s for outcome in outcomes)  # neither a busy machine nor one cheap seed decides
     if noise.cpu_s and cpu_s > COSTLY * noise.cpu_s:
         return f"better, but at {cpu_s / noise.cpu_s:.1f} times the CPU time of the baseline"
     seconds = dict(incumbent.seconds)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from graph.archive import Archive
 from graph.complexity import Complexity, complexity
 from graph.snapshot import GraphError
+from harness.claims import LARGEST, implausible
 from harness.reward import COMPLEXITY, EQUIVALENT, FAILURE, NOVELTY, STOPPED, reward_of
 from harness.values import Decision, Outcome, Scoring, Status, TrialError, Verdict
 from harness.verdict import (
@@ -25,6 +26,7 @@ from harness.verdict import (
     screen,
     wanted,
 )
+from targets.manifest import load_target
 
 MINIMIZE, MAXIMIZE = -1.0, 1.0
 NOISE = Noise(mean=2.0, sd=0.1, n=3)
@@ -185,6 +187,26 @@ def test_what_a_training_says_of_itself_is_never_kept():
     verdict = judge(said, BASE, NOISE, sign=MINIMIZE)
     assert verdict.decision is Decision.NOT_PROVEN
     assert "self-reported" in verdict.reason
+
+
+@pytest.mark.parametrize("sign", [MINIMIZE, MAXIMIZE])
+def test_the_largest_metric_that_is_believed_overflows_nothing(sign):
+    for metric in (LARGEST, -LARGEST):
+        for sd in (0.1, 1e-9):
+            verdict = judge(ok(metric, -metric, metric), BASE, Noise(2.0, sd, 3), sign=sign)
+            assert math.isfinite(verdict.metric)
+            assert math.isfinite(reward_of(verdict, novelty=0.0, complexity=SAME_SIZE).total)
+    target = load_target(Path(__file__).parent.parent / "targets" / "toy")
+    assert "no statistics go beyond 1e+100" in implausible(target, 1.0, 1.01 * LARGEST)
+    assert not implausible(target, LARGEST)
+
+
+def test_one_cheap_seed_does_not_hide_what_the_others_cost():
+    noise = replace(NOISE, cpu_s=1.0)
+    runs = [replace(outcome, cpu_s=cost) for outcome, cost in zip(ok(1.5, 1.5, 1.5), (0.9, 9.0, 9.0), strict=True)]
+    assert judge(runs, BASE, noise, sign=MINIMIZE).decision is Decision.NOT_PROVEN
+    busy = [replace(outcome, cpu_s=cost) for outcome, cost in zip(runs, (0.9, 9.0, 1.1), strict=True)]
+    assert judge(busy, BASE, noise, sign=MINIMIZE).decision is Decision.KEEP
 
 
 @pytest.mark.parametrize(("cpu_s", "decision"), [(2.9, Decision.KEEP), (3.1, Decision.NOT_PROVEN)])
