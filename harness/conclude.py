@@ -97,15 +97,16 @@ def contributions(record: Record, *, sign: float) -> dict[str, Effect]:
 
 
 def dispensable(record: Record, *, sign: float) -> frozenset[str]:
-    """Name the edits whose contribution is less than its own standard error."""
+    """Name the edits whose contribution is no more than its own standard error; both are 0 where an edit does nothing."""
     found = contributions(record, sign=sign).items()
-    return frozenset(edit for edit, each in found if each.mean < each.error)
+    return frozenset(edit for edit, each in found if each.mean <= each.error)
 
 
 def recommended(record: Record, *, sign: float) -> str:
-    """Return the role to hand to a person: the shrunk script unless it is proven worse than the incumbent."""
+    """Return the role to hand to a person: the shrunk script unless a run of it failed, or it is proven worse than the incumbent."""
     lost = effect(record, INCUMBENT, SHRUNK, sign=sign)
-    return INCUMBENT if lost is None or lost.low > 0.0 else SHRUNK
+    failed = any(f.role == SHRUNK and f.trial == _number(record) and not f.outcome.ok for f in record.finals)
+    return INCUMBENT if failed or lost is None or lost.low > 0.0 else SHRUNK
 
 
 class Conclusion:

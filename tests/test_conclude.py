@@ -110,6 +110,24 @@ def test_the_shrunk_script_is_recommended_unless_it_is_proven_worse(shrunk, choi
     assert recommended(record, sign=BETTER) == choice
 
 
+def test_a_shrunk_script_that_failed_once_is_not_recommended():
+    record = measured(kept(RATE, FLAG), {BASELINE: 2.0, INCUMBENT: 1.5, SHRUNK: 1.4})
+    assert recommended(record, sign=BETTER) == SHRUNK
+    *others, last = record.finals
+    failed = replace(last, outcome=Outcome(Status.FAILED, seed=last.outcome.seed))
+    assert recommended(replace(record, finals=(*others, failed)), sign=BETTER) == INCUMBENT
+
+
+def test_an_edit_that_adds_exactly_nothing_is_left_out():
+    record = kept(RATE, FLAG)
+    finals = [
+        Final(2, role, Scoring.SEARCH, Outcome(Status.OK, metric + 0.01 * seed, seed=seed))
+        for role, metric in ((INCUMBENT, 1.5), (f"without {RATE}", 1.5), (f"without {FLAG}", 1.9))
+        for seed in range(3)
+    ]
+    assert dispensable(replace(record, finals=tuple(finals)), sign=BETTER) == {RATE}
+
+
 def test_effects_are_paired_by_seed_and_positive_when_better():
     record = measured(kept(RATE), {BASELINE: 2.0, INCUMBENT: 1.5})
     found = effect(record, INCUMBENT, BASELINE, sign=BETTER)
