@@ -100,6 +100,7 @@ outcomes = st.builds(
         texts,
         texts,
         texts,
+        texts,
         floats,
         st.lists(floats, max_size=3).map(tuple),
         floats,
@@ -107,7 +108,7 @@ outcomes = st.builds(
     ),
 )
 edits = st.builds(Edit, texts, texts, st.lists(st.tuples(texts, scalars), max_size=3).map(tuple), texts)
-verdicts = st.builds(Verdict, st.sampled_from(Decision), floats, floats, texts)
+verdicts = st.builds(Verdict, st.sampled_from(Decision), floats, floats, floats, texts)
 rewards = st.builds(Reward, st.lists(st.tuples(texts, floats), max_size=3).map(tuple))
 
 
