@@ -177,7 +177,12 @@ class Launcher:
                 self._take_over()
 
     def _renew(self) -> None:
-        """Let the successor take over once it is ready, so that no run waits for imports."""
+        """Let the successor take over once it is ready, so that no run waits for imports.
+
+        Raises: OSError: the launcher is closed, and a successor would outlive it.
+        """
+        if self._is_closed:
+            raise OSError("the launcher is closed")
         self._n_started += 1
         if self._next is None and self._n_started > MAX_STARTS:
             self._next = self._spawn()
