@@ -194,7 +194,10 @@ def test_a_campaign_killed_again_and_again_on_more_slots_ends_as_the_uninterrupt
 def test_an_interrupted_search_says_where_it_stands_and_how_to_go_on(tmp_path, sent):
     options = ["--policy", "random", "--trials", "40", "--seed", "3", "--out", str(tmp_path / "c")]
     command = [CODEGRAFT, "search", "toy", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=UNBUFFERED)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=UNBUFFERED,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )  # fmt: skip
     while not process.stdout.readline().startswith("trial 1 "):
         assert process.poll() is None
     process.send_signal(sent)

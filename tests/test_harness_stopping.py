@@ -164,7 +164,7 @@ def test_claimed_work_skips_marks_and_is_asked_about_once(launcher, tmp_path):
 
 def test_a_cancelled_run_says_so_and_leaves_nothing(launcher, tmp_path):
     run = launcher.start(order(tmp_path, "open('up', 'w').write(str(os.getpid())); time.sleep(600)"))
-    assert wait_for((tmp_path / "up").exists)
+    assert wait_for(lambda: (tmp_path / "up").exists() and (tmp_path / "up").read_text())
     run.cancel()
     ending = run.wait()
     assert ending.status is Status.CANCELLED

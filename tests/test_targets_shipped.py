@@ -97,7 +97,7 @@ def test_training_asks_before_each_step_and_stops_when_the_budget_is_used_up(toy
     asked = []
     with ours:
         while question := ours.recv(64):
-            asked.append(struct.unpack("<d", question)[0])
+            asked.append(struct.unpack("<d", question[:8])[0])  # a hint may follow
             ours.send(struct.pack("<d", sum(asked) / 3))
     assert training.wait() == 0
     assert asked == [0.0, 1.0, 1.0, 1.0]
