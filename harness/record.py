@@ -26,6 +26,7 @@ class Settings:
     replicates: int  # runs of the baseline
     checkpoint: str = ""  # what the policy started from
     stopping: str = "none"  # the rule that ends hopeless runs early
+    manifest: str = ""  # digest of what the manifest said
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.evidence import Curve, Evidence
 from harness.meter import N_MARKS
@@ -29,8 +29,6 @@ from harness.values import TrialError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-Direction = Literal["minimize", "maximize"]
 
 WARM_UP = 4  # marks, 20 % of the budget, before curves are compared
 MIN_FINISHED = 5  # curves before a median says something
@@ -59,7 +57,6 @@ class Rule:
 
     evidence: Evidence
     compare: Callable[[Curve, Evidence], str]
-    sign: float = 1.0  # -1 where more of a hint is better
 
     @property
     def audited(self) -> bool:
@@ -68,7 +65,7 @@ class Rule:
 
     def verdict(self, curve: Sequence[float]) -> str:
         """Say why to stop a training with these marks so far; empty: it goes on."""
-        marks = _signed(curve, self.sign)
+        marks = tuple(curve)
         if not marks or (failure := has_failed(marks)):
             return failure if marks else ""
         if len(marks) < WARM_UP or math.isnan(marks[-1]) or is_near(marks, self.evidence):
@@ -76,13 +73,12 @@ class Rule:
         return self.compare(marks, self.evidence)
 
 
-def make_rule(  # noqa: PLR0913 - what a ledger knows when a trial starts, by name
+def make_rule(
     name: str,
     *,
     baseline: Sequence[Sequence[float]],
     finished: Sequence[Sequence[float]],
     incumbent: Sequence[float],
-    direction_of_hint: Direction = "minimize",
     seed: int,
     number: int,
 ) -> StoppingRule | None:
@@ -91,20 +87,13 @@ def make_rule(  # noqa: PLR0913 - what a ledger knows when a trial starts, by na
     baseline, finished, incumbent: curves; see Evidence. finished: in the order of their trials.
     Raises: TrialError: there is no such rule.
     """
-    sign = -1.0 if direction_of_hint == "maximize" else 1.0
-    evidence = Evidence(
-        tuple(_signed(curve, sign) for curve in baseline),
-        tuple(_signed(curve, sign) for curve in finished),
-        _signed(incumbent, sign),
-        seed,
-        number,
-    )
+    evidence = Evidence(tuple(map(tuple, baseline)), tuple(map(tuple, finished)), tuple(incumbent), seed, number)
     if name == "none":
         return None
     if name in _COMPARISONS:
-        return Rule(evidence, _COMPARISONS[name], sign)
+        return Rule(evidence, _COMPARISONS[name])
     if name.startswith("optuna:"):
-        return Rule(evidence, Pruned(name.partition(":")[2]), sign)
+        return Rule(evidence, Pruned(name.partition(":")[2]))
     raise TrialError(
         f"stopping rule {name!r}: is not known; write one of none, {', '.join(_COMPARISONS)}, optuna:PRUNER"
     )
@@ -178,11 +167,6 @@ def behind_rung(curve: Curve, evidence: Evidence) -> str:
 
 
 _COMPARISONS: dict[str, Callable[[Curve, Evidence], str]] = {"median": behind_median, "asha": behind_rung}
-
-
-def _signed(curve: Sequence[float], sign: float) -> Curve:
-    """Make less better; what is not finite stays the worst."""
-    return tuple(mark if not math.isfinite(mark) else sign * mark for mark in curve)
 
 
 def _spread(marks: Sequence[float]) -> float:

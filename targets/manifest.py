@@ -14,6 +14,7 @@ import math
 import re
 import tomllib
 from enum import StrEnum
+from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -196,6 +197,11 @@ class Target(Manifest):
     def root_dir(self) -> Path:
         """The folder that mutable and frozen paths are relative to."""
         return (self.folder / self.root).resolve()
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of what the manifest says, wherever it stands."""
+        return blake2b(self.model_dump_json(exclude={"folder"}).encode(), digest_size=16).hexdigest()
 
     @property
     def sign(self) -> float:

@@ -259,5 +259,7 @@ def test_a_trial_of_a_campaign_is_a_program(tmp_path):
     assert [open_program(f"{tmp_path}@{trial}").snapshot.files["a.py"] for trial in (0, 3, "best")] == [
         b"def f(): ...\n", b"def f(): ...\nf()\n", b"def f(): ...\n",
     ]  # fmt: skip
-    with pytest.raises(TargetError, match="@4: is no trial of the campaign; it has 0 to 3, best, or shrunk where there is one"):
+    with pytest.raises(
+        TargetError, match="@4: is no trial of the campaign; it has 0 to 3, best, or shrunk where there is one"
+    ):
         open_program(f"{tmp_path}@4")

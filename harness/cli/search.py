@@ -232,7 +232,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     where = (str(found.folder), read_target(found).digest, found.name, found.metric, found.direction)
     started_from = str(checkpoint.absolute()) if checkpoint else ""
     ahead = window or max(_LEAST_WINDOW, slots * 3 // 2)
-    settings = Settings(*where, policy, seed, trials, ahead, replicates, started_from, stopping)
+    settings = Settings(*where, policy, seed, trials, ahead, replicates, started_from, stopping, found.digest)
     _check_rule(stopping)
     guards = Guards(3600 * hours if hours else math.inf, patience, max_failures, pause_after, until_converged)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -300,10 +300,9 @@ def _open_ledger(folder: Path, settings: Settings, *, chosen_window: int | None)
     for name, value in known.items():
         if wanted[name] != value:
             ledger.close()
-            if name == "sources":
-                raise TrialError(
-                    f"{settings.target}: its sources have changed since this campaign began; name another --out"
-                )
+            if name in ("sources", "manifest"):
+                said = "sources have" if name == "sources" else "manifest has"
+                raise TrialError(f"{settings.target}: its {said} changed since this campaign began; name another --out")
             raise TargetError(
                 f"{folder}: its campaign has {name.removeprefix('n_')} {value}, not {wanted[name]}; give the same options, or another --out"
             )
