@@ -214,9 +214,16 @@ class Campaign:
         verdict = judge(proposal.outcomes, self._program.standing, self._noise, sign=self._target.sign)
         status = next((outcome.status for outcome in proposal.outcomes if not outcome.ok), Status.OK)
         trial = self._ledger.add_verdict(number, verdict, self._programs.reward(proposal, verdict, status))
-        self._announce(trial_line(trial, self._settings, self._noise))
+        self._announce(trial_line(trial, self._settings, self._noise, made_on=self._made_on(number)))
         self._absorb(trial)
         self._policy.feedback([trial])
+
+    def _made_on(self, number: int) -> str:
+        """Name the program that a trial was made on, where another has been kept since."""
+        parent = self._parents[number]
+        if parent is self._program:
+            return ""
+        return f"  on trial {parent.trial.number}" if parent.trial else "  on the baseline"
 
     def _absorb(self, trial: Trial) -> None:
         self._parents.pop(trial.number)
@@ -303,9 +310,9 @@ class Campaign:
 
     def _run_finals(self, runs: Sequence[FinalRun]) -> None:
         if runs:
-            self._announce(
-                f"evaluating  {', '.join(dict.fromkeys(run.role for run in runs))} on fresh seeds, {len(runs)} runs"
-            )
+            roles, on = ", ".join(dict.fromkeys(run.role for run in runs)), dict.fromkeys(run.scoring for run in runs)
+            splits = " and ".join("the final test" if each is Scoring.FINAL else "held-out data" for each in on)
+            self._announce(f"evaluating  {roles} on {splits}, fresh seeds, {len(runs)} runs")
         keys = [(self._settings.n_trials + 1, len(self._ledger.record.finals) + i) for i in range(len(runs))]
         for key, run in zip(keys, runs, strict=True):
             self._submit(key, run.snapshot, run.seed, run.scoring)

@@ -106,6 +106,13 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def discard(self) -> None:
+        """Delete the campaign's events and release it; for a campaign in which nothing was measured."""
+        self._connection.close()
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(f"{LEDGER_FILE}{suffix}").unlink(missing_ok=True)
+        self.close()
+
     def close(self) -> None:
         """Release the campaign to another writer."""
         self._held.close()

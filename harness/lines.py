@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from harness.values import Status
 from targets.manifest import Tier
 
 if TYPE_CHECKING:
     from harness.record import Recheck, Settings
     from harness.values import Outcome, Trial
     from harness.verdict import Noise
+
+_LONGEST = 100  # characters of a reason on a line
 
 
 def outcome_line(metric: str, outcome: Outcome) -> str:
@@ -42,16 +45,19 @@ def noise_line(settings: Settings, noise: Noise) -> str:
     return f"baseline  {settings.metric} {noise.mean:.5g} +- {noise.sd:.2g} (n {noise.n}); a keep needs z {noise.margin:.2f}"
 
 
-def trial_line(trial: Trial, settings: Settings, noise: Noise) -> str:
-    """Say what became of a trial: the change against the incumbent in the metric's own direction, sd and z positive when better."""
+def trial_line(trial: Trial, settings: Settings, noise: Noise, *, made_on: str = "") -> str:
+    """Say what became of a trial: the change against the incumbent in the metric's own direction, sd and z positive when better.
+
+    made_on: names the program that it edits where that is not the incumbent.
+    """
     head = f"trial {trial.number}  {trial.verdict.decision if trial.ok else trial.status}"
     if not trial.ok or math.isnan(trial.verdict.gain):
-        return f"{head}  {_address(trial)}"
+        return f"{head}{_why(trial)}  {_address(trial)}{made_on}"
     change = trial.verdict.gain if settings.direction == "maximize" else -trial.verdict.gain
     z = f", z {trial.verdict.z:.1f}" if len(trial.outcomes) > 1 else ""
     metric = f"{settings.metric} {trial.metric:.5g}{badge(trial.outcomes[0])}"
     measured = f"{metric} ({change + 0.0:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd{z})"
-    return f"{head}  {measured}  {_address(trial)}"
+    return f"{head}  {measured}  {_address(trial)}{made_on}"
 
 
 def recheck_line(recheck: Recheck, settings: Settings, noise: Noise) -> str:
@@ -62,6 +68,12 @@ def recheck_line(recheck: Recheck, settings: Settings, noise: Noise) -> str:
     change = recheck.incumbent.metric - recheck.baseline.metric
     gain = change if settings.direction == "maximize" else -change
     return f"{head}  {settings.metric} {recheck.incumbent.metric:.5g} ({change:+.2g} against the baseline, {gain / noise.sd:.1f} sd)"
+
+
+def _why(trial: Trial) -> str:
+    """Say why there is no metric, where a person would ask."""
+    detail = next((outcome.detail for outcome in trial.outcomes if not outcome.ok), "")
+    return f"  {detail[:_LONGEST]}" if detail and trial.status is not Status.DUPLICATE else ""
 
 
 def _address(trial: Trial) -> str:

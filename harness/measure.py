@@ -50,8 +50,10 @@ if TYPE_CHECKING:
 
 Launch = Literal["zygote", "exec"]
 
-_UNASKED = (
-    "the training never asked for its budget; ask before every step, as class Budget in targets/bytelm/prepare.py does"
+_EACH_STEP = "ask before every step and spend what it took, as class Budget in targets/toy/prepare.py does"
+_UNASKED = f"the training never asked for its budget; {_EACH_STEP}"
+LEAST_SPENT = (
+    0.5  # of the budget when it was asked for last: less is work that nobody counts, or a training that gave up
 )
 _FORGEABLE = (
     "tier is self-reported: the metric is what the training prints, and an edit can print anything; "
@@ -237,7 +239,8 @@ class Runner:
     ) -> tuple[Outcome, Path | None]:
         """Train in a working copy. Returns: what happened, and the checkpoint if there is one to score."""
         order = replace(self._briefs.training(space, seed, allowance), asks=rule is not None)
-        outcome = _outcome(self._trials.start(order).wait(rule), seed, self._target.tier)
+        ending = self._trials.start(order).wait(rule)
+        outcome = _outcome(ending, seed, self._target.tier)
         if outcome.status is Status.INFRA_ERROR:  # the copy may be gone with what ran in it
             return outcome, None
         if changed := space.changed_frozen():
@@ -246,6 +249,9 @@ class Runner:
             return outcome, None
         if not outcome.steps:
             return replace(outcome, status=Status.FAILED, detail=_UNASKED), None
+        if ending.spent < LEAST_SPENT:
+            said = f"the training ended after {100 * ending.spent:.3g} % of its budget; {_EACH_STEP}"
+            return replace(outcome, status=Status.FAILED, detail=said), None
         checkpoint, fault = space.harvest(str(self._target.checkpoint), max_bytes=self._bounds.memory_bytes)
         if fault := fault or checkpoint_fault(checkpoint):
             return replace(outcome, status=Status.INVALID_METRIC, detail=fault), None

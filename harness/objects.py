@@ -250,7 +250,8 @@ def _write_files(files: Mapping[Path, bytes]) -> None:
         for folder in {above for path in files for above in (path.parent, path.parent.parent)}:
             _synchronise(folder)
     except OSError as error:
-        raise TrialError(f"{error.filename}: cannot be written ({error.strerror}); check the disk") from error
+        where = error.filename or next(iter(files)).parent
+        raise TrialError(f"{where}: cannot be written ({error.strerror}); check the disk") from error
 
 
 def _synchronise(path: Path) -> None:

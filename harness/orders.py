@@ -100,6 +100,7 @@ class Ending:
     cpu_s: float = 0.0
     peak_rss_bytes: int = 0
     steps: int = 0
+    spent: float = 0.0  # share of the budget, when it was asked for last
     log: str = ""
     isolation: str = ""
     curve: tuple[float, ...] = ()  # what the training hinted at, the complete marks: see harness.meter.Hints

@@ -11,6 +11,7 @@ import math
 import random
 import select
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from numbers import Real
 from pathlib import Path
@@ -159,11 +160,19 @@ def _score(asked: Task, recorder: Recorder, shard: Path) -> float:
         return outputs
 
     try:
-        value = load_entry(asked.entry)(predict, shard)[asked.metric]
+        found = load_entry(asked.entry)(predict, shard)
     except (ScoreError, MemoryError):
         raise
     except Exception as error:  # whatever it raises about outputs that it cannot use
         raise _invalid(f"{asked.entry} raised {type(error).__name__}: {error}") from error
+    if not isinstance(found, Mapping):
+        raise _invalid(f"{asked.entry} returned {found!r:.80}; return numbers by name, as in {{{asked.metric!r}: 0.5}}")
+    if asked.metric not in found:
+        names = ", ".join(map(str, found)) or "nothing"
+        raise _invalid(
+            f"{asked.entry} returned {names:.80}, not {asked.metric}; write one of them as the manifest's metric"
+        )
+    value = found[asked.metric]
     if not isinstance(value, Real) or isinstance(value, bool):
         raise _invalid(f"{asked.entry} returned {value!r:.80} for {asked.metric}; return a number")
     if not math.isfinite(value):

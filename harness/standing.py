@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from harness.conclude import BASELINE, contributions, effect, recommended
+from harness.conclude import BASELINE, contributions, effect, recommended, script_of
 from harness.report.facts import Best, StoppingFacts, count_failures, find_best, measure_noise, stopping_facts
 from harness.values import Decision, Scoring
 
@@ -114,7 +114,9 @@ def _best_line(record: Record) -> str:
     change = best.gain * sign_of(record)
     percent = "" if math.isnan(best.percent) else f", {math.copysign(best.percent, change):+.1f} %"
     figures = f"{record.settings.metric} {best.metric:.5g} against {best.baseline:.5g} ({change:+.3g}{percent}, {best.in_sd:.1f} sd)"
-    return f"{figures} on the same {best.n} fresh seeds, trial {best.trial.number}: {best.trial.edit.uri.partition('#')[0]}"
+    n_others = len(script_of(record)) - 1
+    others = f" on {n_others} more" if n_others else ""
+    return f"{figures} on the same {best.n} fresh seeds, trial {best.trial.number}: {best.trial.edit.uri.partition('#')[0]}{others}"
 
 
 def _best(record: Record) -> Best | None:

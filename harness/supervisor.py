@@ -201,6 +201,7 @@ class _Watch:
             cpu_s=sum(usage.ru_utime + usage.ru_stime for usage in usages),
             peak_rss_bytes=max([self._peak_rss_bytes, *(usage.ru_maxrss << 10 for usage in usages)]),
             steps=self._meter.n_granted if self._meter else 0,
+            spent=self._meter.progress if self._meter else 0.0,
             log=log,
             isolation=isolation,
             curve=self._hints.curve(self._meter.progress) if self._meter else (),

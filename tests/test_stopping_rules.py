@@ -53,8 +53,13 @@ def test_a_hint_that_is_not_finite_ends_a_run_at_once(name):
 
 
 def test_a_run_that_becomes_half_again_as_bad_as_it_started_has_failed():
-    assert "worse than 6, half again its start" in verdict((4.0, 6.1))
-    assert not verdict((4.0, 5.9))
+    assert "worse than 6, half again its start" in verdict((4.0, 5.0, 6.0, 6.1), finished=())
+    assert not verdict((4.0, 5.0, 6.0, 5.9), finished=())
+
+
+def test_a_run_that_starts_badly_has_a_fifth_of_its_budget_to_recover():
+    assert not verdict((4.0, 9.0, 9.0))
+    assert not verdict((0.1, 9.0, 9.0, INCUMBENT[3]))
 
 
 def test_marks_without_a_hint_stop_nothing():

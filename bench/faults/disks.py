@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.faults.campaigns import command, differences, facts, run, slow_learner
 from bench.faults.fault import Found, Pace
+from harness.cli.search import PAUSED
 from harness.disks import network_type
 from harness.ledger import LEDGER_FILE, read_record
 from harness.values import TrialError
@@ -80,7 +81,7 @@ def nearly_full(folder: Path, _: Pace) -> Found:
     with _mounted(folder / "disk", "size=3m") as disk:
         line = command(target, disk / "c", trials=_TRIALS)
         done = run(line)
-        if done.returncode or "paused: " not in done.stdout:
+        if done.returncode != PAUSED or "paused: " not in done.stdout:
             violations.append(f"it did not pause: {done.returncode} {done.stdout[-200:]} {done.stderr[-200:]}")
         subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
         done = run(line)

@@ -56,4 +56,6 @@ def patch(trial: str) -> None:
             f"{trial}@{'shrunk' if recommended(record, sign=sign_of(record)) == SHRUNK else 'best'}",
         )
     unedited, edited = (open_program(name).snapshot.files for name in (f"{campaign}@0", trial))
+    if unedited == edited:
+        click.echo(f"codegraft: {trial}: is the unedited program; nothing was kept", err=True)
     click.echo(difference(unedited, edited).unified_diff(unedited), nl=False)

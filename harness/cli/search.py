@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import signal
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PAUSED = 3  # exit code: something wants to be looked at, then the same command goes on
 _LEAST_WINDOW = 3  # enough for two slots, and the same for one: a seed gives one campaign on either
 
 launch = click.option(
@@ -64,7 +66,7 @@ def isolated(command: Callable[P, R]) -> Callable[P, R]:
 @click.command()
 @click.argument("target")
 @click.argument("edits", nargs=-1, metavar="[EDIT]...")
-@click.option("--seed", default=0, show_default=True, help="Seed of the training run.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the training run.")
 @launch
 @isolated
 @allow_self_reported
@@ -105,7 +107,7 @@ def run(  # noqa: PLR0913 -- the parameters of a command are its options
 @click.command()
 @click.argument("target")
 @click.argument("edits", nargs=-1, metavar="[EDIT]...")
-@click.option("--seed", default=0, show_default=True, help="Seed of the training run.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the training run.")
 @launch
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
 @one_line_errors
@@ -149,7 +151,13 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
 @click.argument("target")
 @click.option("--policy", default="ppo", show_default=True, help=f"One of {', '.join(POLICIES)}.")
 @click.option("--trials", type=click.IntRange(1), default=100, show_default=True, help="How many edits to try.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the campaign: of the policy and of all runs.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the campaign: of the policy and of all runs.",
+)
 @click.option(
     "--out",
     required=True,
@@ -228,12 +236,11 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     The same command resumes; --slots, --launch and what ends a session may then differ.
     """
     found = open_target(target)
-    searcher = _start_policy(policy, seed, checkpoint)
     where = (str(found.folder), read_target(found).digest, found.name, found.metric, found.direction)
     started_from = str(checkpoint.absolute()) if checkpoint else ""
     ahead = window or max(_LEAST_WINDOW, slots * 3 // 2)
     settings = Settings(*where, policy, seed, trials, ahead, replicates, started_from, stopping, found.digest)
-    _check_rule(stopping)
+    _check_names(policy, stopping, gpus)
     guards = Guards(3600 * hours if hours else math.inf, patience, max_failures, pause_after, until_converged)
     signal.signal(signal.SIGTERM, _interrupt)
     runner = Runner(
@@ -246,24 +253,32 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
         announce=_say,
         allow_self_reported=allow_self_reported,
     )
-    with _open_ledger(out, settings, chosen_window=window) as ledger, runner:
+    with _open_ledger(out, settings, chosen_window=window) as ledger:
+        searcher = _start_policy(policy, seed, checkpoint)
         session = Session(out, click.echo, slots, guards)
-        record = Campaign(found, ledger, ObjectStore(out), session).run(runner, searcher)
+        with runner:
+            record = Campaign(found, ledger, ObjectStore(out), session).run(runner, searcher)
     if isinstance(searcher, Learner):
         searcher.save(out / "policy.safetensors")
     for line in standing_lines(record):
         click.echo(line)
     if record.kept:
-        click.echo(f"patch     codegraft patch {out}")
-    click.echo(f"report    codegraft report {out}")
+        click.echo(f"patch     codegraft patch {shlex.quote(str(out))}")
+    click.echo(f"report    codegraft report {shlex.quote(str(out))}")
     if record.stop_reason == INTERRUPTED:
         raise click.Abort
+    if str(record.stop_reason).startswith("paused"):
+        raise SystemExit(PAUSED)
 
 
-def _check_rule(name: str) -> None:
-    """Refuse a stopping rule that does not exist before anything runs."""
+def _check_names(policy: str, stopping: str, gpus: str) -> None:
+    """Refuse what does not exist before anything is written or imported."""
+    if policy not in POLICIES:
+        raise WrongUse(f"policy {policy!r}: is not known; write one of {', '.join(POLICIES)}")
+    if gpus and not all(number.isdecimal() for number in gpus.split(",")):
+        raise WrongUse(f"--gpus: is {gpus!r}; write CUDA's numbers, as in 0,1")
     try:
-        make_rule(name, baseline=(), finished=(), incumbent=(), seed=0, number=0)
+        make_rule(stopping, baseline=(), finished=(), incumbent=(), seed=0, number=0)
     except TrialError as error:
         raise WrongUse(str(error)) from error
 
@@ -290,10 +305,16 @@ def _start_policy(name: str, seed: int, checkpoint: Path | None) -> Policy:
 
 
 def _open_ledger(folder: Path, settings: Settings, *, chosen_window: int | None) -> Ledger:
-    """Start a campaign, or go on with the one in the folder when it was started with the same settings."""
+    """Start a campaign, or go on with the one in the folder when it was started with the same settings.
+
+    One whose baseline was never measured is worth nothing: it starts over.
+    """
     if not (folder / LEDGER_FILE).exists():
         return Ledger.create(folder, settings)
     ledger = Ledger(folder)
+    if not ledger.record.proposals and not any(outcome.ok for outcome in ledger.record.baseline):
+        ledger.discard()
+        return Ledger.create(folder, settings)
     known, wanted = asdict(ledger.record.settings), asdict(settings)
     if chosen_window is None:  # the default follows the slots, which may change
         wanted["window"] = known["window"]
