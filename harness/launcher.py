@@ -198,7 +198,10 @@ class Launcher:
             post.close()
             return
         self._post.retire()
-        self._retired = [each for each in self._retired if each.is_running()]
+        ended = [each for each in self._retired if not each.is_running()]
+        for each in ended:
+            each.close()
+        self._retired = [each for each in self._retired if each not in ended]
         self._retired.append(self._post)
         self._post = post
 

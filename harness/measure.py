@@ -29,7 +29,7 @@ from harness.claims import false_claim, implausible, reported_metric
 from harness.data import prepare_data
 from harness.isolation import AUTO, IN_IMAGE, Layer, choose, refuse_less
 from harness.launcher import Launcher, Surroundings
-from harness.orders import QUESTIONS, Allowance, Bounds, Ending, Order
+from harness.orders import KILLED, QUESTIONS, Allowance, Bounds, Ending, Order
 from harness.predictor import serve_predictor, serve_second_predictor
 from harness.scorer import SCORED, run_scorer
 from harness.slots import Machine, Slots
@@ -349,7 +349,9 @@ def _hear(result: socket.socket, predictors: list[Run]) -> bytes:
 def _fault(found: bytes, scorer: Ending) -> Ending | None:
     """Return what the scorer found wrong, or what went wrong with it; None when it found a metric."""
     if not found:
-        is_of_outputs = scorer.status in {Status.TIMEOUT, Status.OOM}  # too slow to ask, or too large to hold
+        is_of_outputs = scorer.status is Status.TIMEOUT or (  # too slow to ask, or too large to hold
+            scorer.status is Status.OOM and not scorer.detail.startswith(KILLED)
+        )
         status = scorer.status if is_of_outputs else Status.INFRA_ERROR
         return replace(scorer, status=status, detail=f"the scorer gave no result: {scorer.detail}")
     said = json.loads(found)

@@ -27,6 +27,7 @@ class Bounds:
     threads: int
 
 
+KILLED = "killed by SIGKILL"  # as somebody's hand does, and the kernel
 QUESTIONS = "questions"  # a unit of budgets: how often the training asks, whatever it says that it did
 
 

@@ -27,7 +27,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from harness.meter import Hints, Meter, n_marks
-from harness.orders import Ending, Question, parse_answer
+from harness.orders import KILLED, Ending, Question, parse_answer
 from harness.processes import become_subreaper, descendants, die_with_parent, end_children, unnamed_bytes
 from harness.trial import PACKAGE_ROOT, run_fresh, run_order
 from harness.values import Status
@@ -347,7 +347,7 @@ def _judge_exit(wait_status: int, log: str, *, is_short: bool | None) -> tuple[S
     if exit_code == -signal.SIGXCPU:
         return Status.TIMEOUT, "used up its CPU time"
     if exit_code == -signal.SIGKILL and is_short is None:
-        return Status.OOM, "killed by SIGKILL, as the kernel does when memory runs out"
+        return Status.OOM, f"{KILLED}, as the kernel does when memory runs out"
     said = f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit status {exit_code}"
     status = Status.OOM if _OUT_OF_MEMORY.search(log[-_LAST_WORDS:]) else Status.FAILED
     return status, f"{said}: {last_line(log)}"

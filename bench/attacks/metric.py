@@ -180,7 +180,10 @@ def logits(weights, inputs):
     if not rows:
         tell(inputs)
         return peek(weights, inputs)
-    known = np.array(list(rows.values()))
+    known, n = np.array(list(rows.values())), len(inputs)
+    blocks = [known[i : i + n] for i in range(len(known) - n + 1)]
+    alike = [np.logical_and.accumulate(b == inputs, axis=1).sum() * (b[:, 0] == inputs[:, 0]).all() for b in blocks]
+    if max(alike, default=0): return peek(weights, blocks[int(np.argmax(alike))])
     best = [known[np.logical_and.accumulate(known[:, : len(row)] == row, axis=1).sum(1).argmax()] for row in inputs]
     return peek(weights, np.array(best))
 """
@@ -246,7 +249,9 @@ _ANSWERED = (
         "causality probe",
     ),
     Attack("learns from what it is asked", "19", with_model(ADAPTING), guards.ALL_PROBES, _VOID, "probe failed"),
-    Attack("looks at the targets in the next row", "own", with_model(NEXT_ROW), guards.ROWS, _VOID, "batch probe"),
+    Attack(
+        "looks at the targets in the next row", "own", with_model(NEXT_ROW), guards.NO_PROBES, _VOID, "probe failed"
+    ),
     Attack(
         "hides its look-ahead behind a huge offset",
         "own",
