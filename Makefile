@@ -24,7 +24,7 @@ test: setup browser bubblewrap
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 slow: setup browser bubblewrap
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n 2 --dist loadfile -m slow
 
 # Every attack on the metric and on the machine, then each without the guard that stops it; minutes.
 attack: setup

@@ -158,9 +158,11 @@ CPU_LIMIT = Guard(
         Change(TARGET, "cpu_s = 1.5", "cpu_s = 100.0"),
     ),
 )
+_MUST_USE = Change(MEASURE, "if ending.spent < LEAST_SPENT:", "if False:")
 MUST_ASK = Guard(
-    "the demand that a training asks for its budget", (Change(MEASURE, "if not outcome.steps:", "if False:"),)
+    "the demand that a training asks for its budget", (Change(MEASURE, "if not outcome.steps:", "if False:"), _MUST_USE)
 )
+MUST_USE = Guard("the demand that a training uses what it asks for", (_MUST_USE,))
 
 # --- the machine
 

@@ -471,6 +471,14 @@ _GIVEN = (
         "never asked for its budget",
     ),
     Attack(
+        "asks for its budget once",
+        "own",
+        _trains("while budget.progress() < 1.0:\n    step()\n    budget.spend()\n", f"budget.progress()\n{_LONGER}"),
+        guards.MUST_USE,
+        Status.FAILED,
+        "of its budget",
+    ),
+    Attack(
         "trains on when its budget is used up",
         "1.5",
         _trains("import os\n", "import os, time\n", "save_file(w", f"{_ON}save_file(w"),
