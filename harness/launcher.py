@@ -184,6 +184,9 @@ class Launcher:
         if self._is_closed:
             raise OSError("the launcher is closed")
         self._n_started += 1
+        for post in [each for each in self._retired if not each.is_running()]:
+            self._retired.remove(post)
+            post.close()
         if self._next is None and self._n_started > MAX_STARTS:
             self._next = self._spawn()
         if self._next is not None and self._next.has_answered():
@@ -198,10 +201,6 @@ class Launcher:
             post.close()
             return
         self._post.retire()
-        ended = [each for each in self._retired if not each.is_running()]
-        for each in ended:
-            each.close()
-        self._retired = [each for each in self._retired if each not in ended]
         self._retired.append(self._post)
         self._post = post
 

@@ -41,7 +41,7 @@ _KILLED = (
     ),
     Row("4", "SIGSTOP of a scorer", "I3 I9", _signalled(signal.SIGSTOP, _TIMEOUT), guards.GRACE),
 )
-_FORKS = "for _ in range(320):\n    os.posix_spawn('/bin/sleep', ['sleep', '60'], {})"
+_FORKS = "for _ in range(320):\n    os.posix_spawn('/bin/sleep', ['sleep', '60'], {})\ntime.sleep(2)"
 _THREADS = "for _ in range(1000):\n    threading.Thread(target=time.sleep, args=(1,), daemon=True).start()"
 _OPENS = "held = [os.open('/dev/null', os.O_RDONLY) for _ in range(3000)]"
 _DAEMON = """\
