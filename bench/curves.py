@@ -38,7 +38,7 @@ def draw_edits(sources: Sources, n: int, seed: int) -> Iterator[tuple[str, Snaps
     scene = Scene(sources.graph, edits, 1, n, priors=default_grammar().priors)
     for edit in RandomPolicy(seed).propose(scene, n):
         try:
-            yield edit.uri.partition("#")[0], default_grammar().apply(sources.graph, edit, protected=sources.protected)
+            yield edit.address, default_grammar().apply(sources.graph, edit, protected=sources.protected)
         except EditError:  # refused when planned: a campaign counts it and runs nothing
             continue
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 INTERRUPTED = "interrupted; the same command goes on"
 RECHECK_EVERY = 20  # trials; two runs, so 10 % of a campaign at most where a trial is one run
 SMOKE_FROM_S = (
-    60.0  # of a baseline run: the first steps show what the run itself would show as early, all but a crash at its end
+    60.0  # of a baseline run; the first steps show what a run shows as early itself, but for a crash at its end
 )
 _UNSEEN, _RECHECKED = 10_000, 20_000  # from here on are seeds of runs that confirm, by the number of the trial
 
@@ -102,10 +102,6 @@ class Campaign:
     def _baseline(self) -> Program:
         """Measure the unedited target on its replicates; one that fails ends the campaign with what it printed."""
         done = len(self._ledger.record.baseline)
-        if not all(outcome.ok for outcome in self._ledger.record.baseline):
-            raise TrialError(
-                "baseline: failed when this campaign began; repair the target and name another --out folder"
-            )
         for index in range(done, self._settings.replicates):
             self._submit((0, index), self._programs.root, self._settings.seed + index, Scoring.GATE)
         for index in range(done, self._settings.replicates):
@@ -210,10 +206,10 @@ class Campaign:
         """Wait for a trial's runs, judge it, and let programs and policy know."""
         while self._missing(number):
             self._collect()
-        proposal = self._proposal(number)
+        proposal = self._ledger.proposal(number)
         verdict = judge(proposal.outcomes, self._program.standing, self._noise, sign=self._target.sign)
-        status = next((outcome.status for outcome in proposal.outcomes if not outcome.ok), Status.OK)
-        trial = self._ledger.add_verdict(number, verdict, self._programs.reward(proposal, verdict, status))
+        reward = self._programs.reward(proposal, verdict)
+        trial = self._ledger.add_verdict(number, verdict, reward)
         self._announce(trial_line(trial, self._settings, self._noise, made_on=self._made_on(number)))
         self._absorb(trial)
         self._policy.feedback([trial])
@@ -234,7 +230,7 @@ class Campaign:
 
     def _start(self, number: int) -> None:
         """Submit the runs that a trial's verdict needs as far as that is known, but for those that are under way."""
-        snapshot = self._programs.read(self._proposal(number).commit)
+        snapshot = self._programs.read(self._ledger.proposal(number).commit)
         for index, run in self._missing(number):
             rule = self._rule(number) if index == 0 else None
             self._submit((number, index), snapshot, run.seed, run.scoring, rule)
@@ -260,12 +256,12 @@ class Campaign:
         number = key[0]
         if number not in self._parents:
             return
-        while (following := (number, len(self._proposal(number).outcomes))) in self._early:
+        while (following := (number, len(self._ledger.proposal(number).outcomes))) in self._early:
             self._ledger.add_run(*following, self._early.pop(following))
         self._start(number)
 
     def _missing(self, number: int) -> list[tuple[int, Wanted]]:
-        outcomes = self._proposal(number).outcomes
+        outcomes = self._ledger.proposal(number).outcomes
         standing = self._parents[number].standing
         runs = wanted(
             outcomes, standing, self._noise, sign=self._target.sign, unseen=self._settings.seed + _UNSEEN + number
@@ -274,7 +270,7 @@ class Campaign:
 
     def _rule(self, number: int) -> StoppingRule | None:
         """Make the stopping rule of a trial's first run, from what was known when it was proposed."""
-        known = self._proposal(number).known
+        known = self._ledger.proposal(number).known
         finished = [trial.outcomes[0].curve for trial in self._ledger.record.trials if trial.number <= known]
         return make_rule(
             self._settings.stopping,
@@ -323,9 +319,6 @@ class Campaign:
             self._ledger.add_final(Final(number, run.role, run.scoring, self._early.pop(key)))
 
     # --- state -------------------------------------------------------------------------------------------------------------------
-
-    def _proposal(self, number: int) -> Proposal:
-        return next(p for p in reversed(self._ledger.record.proposals) if p.number == number)
 
     def _scene(self, number: int) -> Scene:
         program, priors = self._program, default_grammar().priors

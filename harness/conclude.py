@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from graph.snapshot import Snapshot
     from harness.record import Record
     from harness.values import Trial
-    from mutator.edit import Edit
     from targets.manifest import Target
 
 BASELINE, INCUMBENT, SHRUNK = "baseline", "incumbent", "shrunk"
@@ -72,41 +71,55 @@ def script_of(record: Record) -> tuple[Trial, ...]:
     return tuple(reversed(chain))
 
 
-def address(edit: Edit) -> str:
-    """Print an edit as a person would type it, without the anchor."""
-    return edit.uri.partition("#")[0]
-
-
-def effect(record: Record, role: str, other: str, *, sign: float, scoring: Scoring = Scoring.SEARCH) -> Effect | None:
+def effect(record: Record, role: str, other: str, scoring: Scoring = Scoring.SEARCH) -> Effect | None:
     """Compare two roles of the last evaluation on the seeds where both have a metric; None for less than two seeds."""
     ours, theirs = (_metrics(record, each, scoring) for each in (role, other))
     seeds = sorted(ours.keys() & theirs.keys())
     if len(seeds) < 2:
         return None
-    gains = [sign * (ours[seed] - theirs[seed]) for seed in seeds]
+    gains = [record.settings.sign * (ours[seed] - theirs[seed]) for seed in seeds]
     mean, half = fmean(gains), student_t(len(seeds) - 1) * stdev(gains) / math.sqrt(len(seeds))
     better, worse = (fmean(each[seed] for seed in seeds) for each in (ours, theirs))
     return Effect(mean, mean - half, mean + half, better, worse, len(seeds))
 
 
-def contributions(record: Record, *, sign: float) -> dict[str, Effect]:
+def contributions(record: Record) -> dict[str, Effect]:
     """Say of each edit of the incumbent's script what it adds to the others; one that others need has no such figure."""
     roles = dict.fromkeys(f.role for f in record.finals if f.trial == _number(record) and f.role.startswith(_WITHOUT))
-    found = {role.removeprefix(_WITHOUT): effect(record, INCUMBENT, role, sign=sign) for role in roles}
+    found = {role.removeprefix(_WITHOUT): effect(record, INCUMBENT, role) for role in roles}
     return {edit: each for edit, each in found.items() if each is not None}
 
 
-def dispensable(record: Record, *, sign: float) -> frozenset[str]:
+def dispensable(record: Record) -> frozenset[str]:
     """Name the edits whose contribution is no more than its own standard error; both are 0 where an edit does nothing."""
-    found = contributions(record, sign=sign).items()
+    found = contributions(record).items()
     return frozenset(edit for edit, each in found if each.mean <= each.error)
 
 
-def recommended(record: Record, *, sign: float) -> str:
+def recommended(record: Record) -> str:
     """Return the role to hand to a person: the shrunk script unless a run of it failed, or it is proven worse than the incumbent."""
-    lost = effect(record, INCUMBENT, SHRUNK, sign=sign)
+    lost = effect(record, INCUMBENT, SHRUNK)
     failed = any(f.role == SHRUNK and f.trial == _number(record) and not f.outcome.ok for f in record.finals)
     return INCUMBENT if failed or lost is None or lost.low > 0.0 else SHRUNK
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the last evaluation showed of the script that it recommends."""
+
+    script: str  # incumbent or shrunk
+    fresh: Effect  # against the baseline, on the held-out data
+    test: Effect | None  # likewise on the final test, where the target has one
+    edits: dict[str, Effect]  # what each edit adds to the others
+
+
+def evaluation(record: Record) -> Evaluation | None:
+    """Sum the last evaluation up; None before it."""
+    role = recommended(record)
+    fresh = effect(record, role, BASELINE)
+    if fresh is None:
+        return None
+    return Evaluation(role, fresh, effect(record, role, BASELINE, Scoring.FINAL), contributions(record))
 
 
 class Conclusion:
@@ -114,14 +127,14 @@ class Conclusion:
 
     def __init__(self, target: Target, record: Record, root: Snapshot) -> None:
         """Replay the incumbent's script from the root."""
-        self._target, self._root = target, root
+        self._root = root
         self._code = _without_superseded(Code.of(root, protected=target.protected), script_of(record))
         self._seeds = [record.settings.seed + _SEEDS_FROM + i for i in range(record.settings.replicates)]
 
     def first_stage(self, record: Record) -> list[FinalRun]:
         """List the missing runs of baseline, incumbent, and the incumbent without each of its edits."""
         programs = {BASELINE: self._root, INCUMBENT: self._code.snapshot}
-        edits = [address(edit) for edit in self._code.script]
+        edits = [edit.address for edit in self._code.script]
         alone = {f"{_WITHOUT}{edit}": self._without(frozenset({edit})) for edit in edits if len(edits) > 1}
         programs |= {role: snapshot for role, snapshot in alone.items() if snapshot is not None}
         return list(self._missing(record, programs, Scoring.SEARCH))
@@ -138,11 +151,11 @@ class Conclusion:
 
     def shrunk(self, record: Record) -> Snapshot | None:
         """Return the incumbent without the edits that it does not need, by the first stage; None if it needs them."""
-        dropped = dispensable(record, sign=self._target.sign)
+        dropped = dispensable(record)
         return self._without(dropped) if 0 < len(dropped) < len(self._code.script) else None
 
     def _without(self, edits: frozenset[str]) -> Snapshot | None:
-        numbers = [number for number, edit in enumerate(self._code.script) if address(edit) in edits]
+        numbers = [number for number, edit in enumerate(self._code.script) if edit.address in edits]
         try:
             return self._code.without(*numbers).snapshot
         except EditError:

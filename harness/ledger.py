@@ -122,6 +122,10 @@ class Ledger:
         """The campaign so far."""
         return self._state.record
 
+    def proposal(self, number: int) -> Proposal:
+        """Return the proposal of a trial, with what its runs did so far."""
+        return self._state.proposals[number]
+
     def add_baseline(self, index: int, outcome: Outcome) -> None:
         """Record a run of the unedited target; `index` counts from 0."""
         self._append("baseline", index=index, outcome=outcome)

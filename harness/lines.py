@@ -52,12 +52,12 @@ def trial_line(trial: Trial, settings: Settings, noise: Noise, *, made_on: str =
     """
     head = f"trial {trial.number}  {trial.verdict.decision if trial.ok else trial.status}"
     if not trial.ok or math.isnan(trial.verdict.gain):
-        return f"{head}{_why(trial)}  {_address(trial)}{made_on}"
-    change = trial.verdict.gain if settings.direction == "maximize" else -trial.verdict.gain
+        return f"{head}{_why(trial)}  {trial.edit.address}{made_on}"
+    change = settings.sign * trial.verdict.gain
     z = f", z {trial.verdict.z:.1f}" if len(trial.outcomes) > 1 else ""
     metric = f"{settings.metric} {trial.metric:.5g}{badge(trial.outcomes[0])}"
     measured = f"{metric} ({change + 0.0:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd{z})"
-    return f"{head}  {measured}  {_address(trial)}{made_on}"
+    return f"{head}  {measured}  {trial.edit.address}{made_on}"
 
 
 def recheck_line(recheck: Recheck, settings: Settings, noise: Noise) -> str:
@@ -66,7 +66,7 @@ def recheck_line(recheck: Recheck, settings: Settings, noise: Noise) -> str:
     if not (recheck.incumbent.ok and recheck.baseline.ok):
         return f"{head}  incumbent {recheck.incumbent.status}, baseline {recheck.baseline.status}"
     change = recheck.incumbent.metric - recheck.baseline.metric
-    gain = change if settings.direction == "maximize" else -change
+    gain = settings.sign * change
     return f"{head}  {settings.metric} {recheck.incumbent.metric:.5g} ({change:+.2g} against the baseline, {gain / noise.sd:.1f} sd)"
 
 
@@ -74,8 +74,3 @@ def _why(trial: Trial) -> str:
     """Say why there is no metric, where a person would ask."""
     detail = next((outcome.detail for outcome in trial.outcomes if not outcome.ok), "")
     return f"  {detail[:_LONGEST]}" if detail and trial.status is not Status.DUPLICATE else ""
-
-
-def _address(trial: Trial) -> str:
-    """Print the edit as a person would type it, without the anchor."""
-    return trial.edit.uri.partition("#")[0]

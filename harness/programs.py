@@ -12,7 +12,7 @@ from graph.features import canonical_digest
 from graph.snapshot import Snapshot
 from harness.reward import reward_of
 from harness.sources import read_target
-from harness.values import Outcome, Status
+from harness.values import Outcome, Status, status_of
 from harness.verdict import incumbent_of
 from mutator.edit import Edit, EditError
 from mutator.protect import protected_slots
@@ -90,10 +90,11 @@ class Programs:
         """Read a program version from the store."""
         return Snapshot(self._store.files(commit), self.root.frozen)
 
-    def reward(self, proposal: Proposal, verdict: Verdict, status: Status) -> Reward:
+    def reward(self, proposal: Proposal, verdict: Verdict) -> Reward:
         """Reward a proposal for its verdict and for what its program is beside those that are known."""
         files = self._mutable(self._store.files(proposal.commit))
         grown = complexity(files) - self._first
+        status = status_of(proposal.outcomes)
         return reward_of(verdict, novelty=self._archive.novelty(files), complexity=grown, status=status)
 
     def absorb(self, program: Program, trial: Trial) -> Program:

@@ -28,6 +28,11 @@ class Settings:
     stopping: str = "none"  # the rule that ends hopeless runs early
     manifest: str = ""  # digest of what the manifest said
 
+    @property
+    def sign(self) -> float:
+        """What makes a gain of a difference of metrics: positive when better."""
+        return 1.0 if self.direction == "maximize" else -1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:

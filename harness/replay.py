@@ -41,7 +41,7 @@ class State:
         self.n_events = 0
         self.chain = ""
         self.trials: dict[int, Trial] = {}
-        self._proposals: dict[int, Proposal] = {}
+        self.proposals: dict[int, Proposal] = {}
         self._baseline: list[Outcome] = []
         self._rechecks: list[Recheck] = []
         self._finals: list[Final] = []
@@ -52,7 +52,7 @@ class State:
     def record(self) -> Record:
         """The campaign so far."""
         assert self._settings is not None  # the first event says them
-        proposals, trials = tuple(self._proposals.values()), tuple(self.trials.values())
+        proposals, trials = tuple(self.proposals.values()), tuple(self.trials.values())
         later = tuple(self._rechecks), tuple(self._finals)
         return Record(self._settings, tuple(self._baseline), proposals, trials, *later, self._stop_reason)
 
@@ -99,15 +99,15 @@ class State:
                 raise TrialError(f"event type {type_!r} is unknown; read the campaign with a newer codegraft")
 
     def _propose(self, proposal: Proposal) -> None:
-        last = next(reversed(self._proposals), 0)
+        last = next(reversed(self.proposals), 0)
         require(proposal.number > last, f"trial {proposal.number} is proposed after trial {last}")
         require(not proposal.outcomes, f"trial {proposal.number} is proposed with outcomes; add its runs one by one")
-        self._proposals[proposal.number] = proposal
+        self.proposals[proposal.number] = proposal
 
     def _run(self, number: int, index: int, outcome: Outcome) -> None:
         proposal = self._open_proposal(number)
         require(index == len(proposal.outcomes), f"run {index} of trial {number} is out of order")
-        self._proposals[number] = replace(proposal, outcomes=(*proposal.outcomes, outcome))
+        self.proposals[number] = replace(proposal, outcomes=(*proposal.outcomes, outcome))
 
     def _judge(self, number: int, verdict: Verdict, reward: Reward) -> None:
         proposal = self._open_proposal(number)
@@ -120,9 +120,9 @@ class State:
         return number
 
     def _open_proposal(self, number: int) -> Proposal:
-        require(number in self._proposals, f"trial {number} was never proposed")
+        require(number in self.proposals, f"trial {number} was never proposed")
         require(number not in self.trials, f"trial {number} is judged already; a verdict is final")
-        return self._proposals[number]
+        return self.proposals[number]
 
 
 def _link(before: str, seq: int, ts: float, type_: str, body: str) -> str:

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from harness.conclude import BASELINE, contributions, effect, recommended, script_of
+from harness.conclude import evaluation, script_of
 from harness.report.facts import Best, StoppingFacts, count_failures, find_best, measure_noise, stopping_facts
-from harness.values import Decision, Scoring
+from harness.values import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,22 +43,10 @@ def standing_json(record: Record) -> dict[str, object]:
         "kept": [trial.edit.uri for trial in record.kept],
         "verdicts": _count_verdicts(record),
         "failures": dict(count_failures(record.trials)),
-        "final": _final_json(record),
+        "final": asdict(final) if (final := evaluation(record)) else None,
         "early": asdict(early) if (early := stopping_facts(record)) else None,
         "stop_reason": record.stop_reason,
     }
-
-
-def _final_json(record: Record) -> dict[str, object] | None:
-    """Return what the last evaluation showed; gains are positive when better."""
-    sign = sign_of(record)
-    role = recommended(record, sign=sign)
-    fresh = effect(record, role, BASELINE, sign=sign)
-    if fresh is None:
-        return None
-    test = effect(record, role, BASELINE, sign=sign, scoring=Scoring.FINAL)
-    adds = {edit: asdict(each) for edit, each in contributions(record, sign=sign).items()}
-    return {"script": role, "fresh": asdict(fresh), "test": asdict(test) if test else None, "edits": adds}
 
 
 def standing_lines(record: Record) -> Iterator[str]:
@@ -88,14 +76,14 @@ def _stopping_text(found: StoppingFacts) -> str:
 
 def _final_lines(record: Record) -> Iterator[str]:
     """Say what the last evaluation showed: on the final test, and edit by edit."""
-    sign, metric = sign_of(record), record.settings.metric
-    role = recommended(record, sign=sign)
-    whole = effect(record, role, BASELINE, sign=sign)
-    test = effect(record, role, BASELINE, sign=sign, scoring=Scoring.FINAL)
-    for name, each in (("fresh", whole), ("test", test)):
+    found, sign = evaluation(record), record.settings.sign
+    if found is None:
+        return
+    for name, each in (("fresh", found.fresh), ("test", found.test)):
         if each is not None:
-            yield f"{name:<9} {metric} {each.better:.5g} against {each.worse:.5g}, {_interval(each, sign)}; {role} script"
-    for edit, each in contributions(record, sign=sign).items():
+            figures = f"{record.settings.metric} {each.better:.5g} against {each.worse:.5g}, {_interval(each, sign)}"
+            yield f"{name:<9} {figures}; {found.script} script"
+    for edit, each in found.edits.items():
         yield f"adds      {_interval(each, sign)}  {edit}"
 
 
@@ -111,22 +99,17 @@ def _best_line(record: Record) -> str:
         return "nothing: the baseline failed"
     if best is None:
         return "the baseline: no edit is proven better"
-    change = best.gain * sign_of(record)
+    change = best.gain * record.settings.sign
     percent = "" if math.isnan(best.percent) else f", {math.copysign(best.percent, change):+.1f} %"
     figures = f"{record.settings.metric} {best.metric:.5g} against {best.baseline:.5g} ({change:+.3g}{percent}, {best.in_sd:.1f} sd)"
     n_others = len(script_of(record)) - 1
     others = f" on {n_others} more" if n_others else ""
-    return f"{figures} on the same {best.n} fresh seeds, trial {best.trial.number}: {best.trial.edit.uri.partition('#')[0]}{others}"
+    return f"{figures} on the same {best.n} fresh seeds, trial {best.trial.number}: {best.trial.edit.address}{others}"
 
 
 def _best(record: Record) -> Best | None:
     noise = measure_noise(record.baseline)
-    return None if noise is None else find_best(record, noise, sign=sign_of(record))
-
-
-def sign_of(record: Record) -> float:
-    """Return what makes a gain of a difference of metrics: positive when better."""
-    return 1.0 if record.settings.direction == "maximize" else -1.0
+    return None if noise is None else find_best(record, noise)
 
 
 def _count_verdicts(record: Record) -> dict[str, int]:

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mutator.edit import Edit
 
 
@@ -66,6 +68,11 @@ class Outcome:
     def ok(self) -> bool:
         """Whether the metric may be used."""
         return self.status is Status.OK
+
+
+def status_of(outcomes: Iterable[Outcome]) -> Status:
+    """Return the status of the first run that was not ok, or ok."""
+    return next((outcome.status for outcome in outcomes if not outcome.ok), Status.OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ class Trial:
     @property
     def status(self) -> Status:
         """The status of the first run that was not ok, or ok."""
-        return next((o.status for o in self.outcomes if not o.ok), Status.OK)
+        return status_of(self.outcomes)
 
     @property
     def ok(self) -> bool:

@@ -221,7 +221,7 @@ class _Course:
                     faults.append(
                         f"trial {trial.number}: verdict {_say(trial)}, but what was measured says {verdict.decision}"
                     )
-                reward = programs.reward(self._versions.proposals[trial.number], verdict, trial.status)
+                reward = programs.reward(self._versions.proposals[trial.number], verdict)
                 if not _equal(reward, trial.reward):
                     faults.append(f"trial {trial.number}: reward {trial.reward.total:g}, recomputed {reward.total:g}")
                 program, n_fed = programs.absorb(program, trial), trial.number

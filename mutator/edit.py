@@ -8,7 +8,7 @@ and, after `#`, the anchor: a digest of the site's statement. With an anchor, a 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, quote, urlencode
 
 Scalar = str | int | float | bool
@@ -51,6 +51,11 @@ class Edit:
             + (f"?{choice}" if choice else "")
             + (f"#{self.anchor}" if self.anchor else "")
         )
+
+    @property
+    def address(self) -> str:
+        """Print the edit as a person would type it: without the anchor."""
+        return replace(self, anchor="").uri
 
 
 def parse_edit(uri: str) -> Edit:

@@ -1,6 +1,7 @@
 """Whole campaigns on the toy target, through the command line and real processes."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -10,10 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from harness.campaign import Campaign, Session
 from harness.ledger import Ledger, read_record
+from harness.lines import trial_line
+from harness.measure import Runner
 from harness.objects import ObjectStore
 from harness.record import Settings
-from harness.values import Decision, Status
+from harness.sources import read_target
+from harness.values import Decision, Outcome, Reward, Status, Trial, Verdict
+from harness.verdict import Noise
+from mutator.edit import parse_edit
+from policy.protocol import PolicyError
+from policy.random import RandomPolicy
+from targets.manifest import load_target
 
 CODEGRAFT = str(Path(sys.executable).with_name("codegraft"))
 UNBUFFERED = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -324,6 +334,26 @@ def test_sources_that_changed_under_a_campaign_are_refused(tmp_path):
     assert "have changed since this campaign began" in done.stderr
 
 
+def test_a_manifest_that_changed_under_a_campaign_is_refused(tmp_path):
+    folder = toy_with(tmp_path, "config.py", "0.03", "0.03")
+    assert search(tmp_path / "c", target=folder, trials=1).returncode == 0
+    manifest = folder / "codegraft.toml"
+    manifest.write_text(manifest.read_text().replace("wall_s =", "threads = 2\nwall_s ="))
+    done = search(tmp_path / "c", target=folder, trials=1)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "its manifest has changed since this campaign began" in done.stderr
+
+
+def test_a_campaign_whose_second_replicate_failed_starts_over_once_the_target_is_repaired(tmp_path):
+    unlucky = "def main() -> None:\n    if trial_seed() == 4:\n        raise SystemExit('no luck')"
+    folder = toy_with(tmp_path, "train.py", "def main() -> None:", unlucky)
+    assert search(tmp_path / "c", target=folder, trials=1).returncode == 1
+    (folder / "train.py").write_text((TOY / "train.py").read_text())
+    done = search(tmp_path / "c", target=folder, trials=1)
+    assert done.returncode == 0, done.stderr
+    assert [outcome.ok for outcome in read_record(tmp_path / "c").baseline] == [True] * 3
+
+
 def test_other_options_for_the_same_folder_are_refused_in_one_line(finished):
     out, _ = finished
     done = codegraft("search", "toy", "--policy", "ppo", "--trials", 9, "--seed", 3, "--out", out)
@@ -340,6 +370,8 @@ def test_other_options_for_the_same_folder_are_refused_in_one_line(finished):
         (["search", "toy", "--out", "{tmp}/c", "--policy", "dqn"], "policy 'dqn': is not known; write one of"),
         (["search", "toy", "--out", "{tmp}/c", "--policy", "local", "--checkpoint", "{tmp}/p"], "local has no weights"),
         (["search", "toy", "--out", "{tmp}/c", "--policy", "random", "--stopping", "trend"], "rule 'trend': is not known"),
+        (["search", "toy", "--out", "{tmp}/c", "--gpus", "0,banana"], "--gpus: is '0,banana'; write CUDA's numbers"),
+        (["search", "toy", "--out", "{tmp}/c", "--seed", "-1"], "Invalid value for '--seed'"),
         (["search", "nowhere", "--out", "{tmp}/c"], "nowhere: is no folder"),
         (["search", "{tmp}", "--out", "{tmp}/c"], "has no codegraft.toml; write one"),
         (["apply", "toy", "scale@nothing"], "is no edit kind"),
@@ -415,3 +447,38 @@ def test_what_a_campaign_found_is_a_diff_that_git_applies(local, tmp_path):
     assert all((folder / path).read_bytes() == data for path, data in files.items())
     assert codegraft("patch", f"{local}@best").returncode == codegraft("patch", local).returncode == 0
     assert "is no trial of the campaign" in codegraft("patch", f"{local}@99").stderr
+
+
+def test_patch_of_a_campaign_that_kept_nothing_says_so(tmp_path):
+    assert search(tmp_path / "c", trials=1).returncode == 0
+    assert not read_record(tmp_path / "c").kept
+    done = codegraft("patch", tmp_path / "c")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "is the unedited program; nothing was kept" in done.stderr
+
+
+class Stubborn(RandomPolicy):
+    """Proposes what is no edit of the scene."""
+
+    def propose(self, scene, n):
+        return (parse_edit("scale-literal@config:Config/literal.nothing?by=2.0"),)
+
+
+def test_a_policy_that_proposes_what_is_not_offered_is_refused_by_name(tmp_path):
+    target = load_target(TOY)
+    where = (str(TOY), read_target(target).digest, target.name, target.metric, target.direction)
+    with Ledger.create(tmp_path / "c", Settings(*where, "stubborn", 3, 2, 3, 2)) as ledger, Runner(target) as runner:
+        campaign = Campaign(target, ledger, ObjectStore(tmp_path / "c"), Session(tmp_path / "c", lambda line: None))
+        with pytest.raises(PolicyError, match=r"policy stubborn: proposed scale-literal@.* for trial 1"):
+            campaign.run(runner, Stubborn(0))
+
+
+def test_the_line_of_a_trial_without_a_metric_says_why_and_on_what_it_was_made():
+    edit = parse_edit("scale-literal@config:Config/literal.lr?by=2.0#3f9a2c81")
+    lost = Verdict(Decision.DISCARD, math.nan, math.nan, math.nan, "")
+    stopped = (Outcome(Status.STOPPED, detail="hint 3.1 at 60 % of the budget is behind 2.2"),)
+    trial = Trial(7, edit, "p", "s", "c", stopped, lost, Reward(()))
+    settings = Settings(str(TOY), "digest", "toy", "val_loss", "minimize", "random", 3, 6, 3, 3)
+    line = trial_line(trial, settings, Noise(1.0, 0.1, 3), made_on="  on trial 4")
+    why = "hint 3.1 at 60 % of the budget is behind 2.2"
+    assert line == f"trial 7  stopped  {why}  scale-literal@config:Config/literal.lr?by=2.0  on trial 4"

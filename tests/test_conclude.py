@@ -23,7 +23,6 @@ ROOT = read_target(TOY)
 RATE, AGAIN = "set-literal@config:Config/literal.lr?to=0.04", "set-literal@config:Config/literal.lr?to=0.06"
 FLAG = "flip-flag@config:Config/literal.nesterov"
 SETTINGS = Settings("/toy", "digest", "toy", "val_loss", "minimize", "random", 7, 9, 3, 3)
-BETTER = -1.0  # the metric is minimised
 
 
 def kept(*uris: str) -> Record:
@@ -78,7 +77,7 @@ def test_an_edit_that_a_later_one_undoes_is_no_part_of_the_script():
 def test_an_edit_whose_absence_does_not_show_is_left_out_and_the_rest_is_tested_on_the_final_split():
     record = kept(RATE, FLAG)
     record = measured(record, {BASELINE: 2.0, INCUMBENT: 1.5, f"without {RATE}": 1.9, f"without {FLAG}": 1.4})
-    assert dispensable(record, sign=BETTER) == {FLAG}
+    assert dispensable(record) == {FLAG}
     conclusion = Conclusion(TOY, record, ROOT)
     shrunk = conclusion.shrunk(record)
     assert shrunk is not None
@@ -107,15 +106,15 @@ def test_what_was_measured_is_not_measured_again():
 @pytest.mark.parametrize(("shrunk", "choice"), [(1.49, SHRUNK), (1.502, SHRUNK), (1.9, INCUMBENT)])
 def test_the_shrunk_script_is_recommended_unless_it_is_proven_worse(shrunk, choice):
     record = measured(kept(RATE, FLAG), {BASELINE: 2.0, INCUMBENT: 1.5, SHRUNK: shrunk})
-    assert recommended(record, sign=BETTER) == choice
+    assert recommended(record) == choice
 
 
 def test_a_shrunk_script_that_failed_once_is_not_recommended():
     record = measured(kept(RATE, FLAG), {BASELINE: 2.0, INCUMBENT: 1.5, SHRUNK: 1.4})
-    assert recommended(record, sign=BETTER) == SHRUNK
+    assert recommended(record) == SHRUNK
     *others, last = record.finals
     failed = replace(last, outcome=Outcome(Status.FAILED, seed=last.outcome.seed))
-    assert recommended(replace(record, finals=(*others, failed)), sign=BETTER) == INCUMBENT
+    assert recommended(replace(record, finals=(*others, failed))) == INCUMBENT
 
 
 def test_an_edit_that_adds_exactly_nothing_is_left_out():
@@ -125,20 +124,20 @@ def test_an_edit_that_adds_exactly_nothing_is_left_out():
         for role, metric in ((INCUMBENT, 1.5), (f"without {RATE}", 1.5), (f"without {FLAG}", 1.9))
         for seed in range(3)
     ]
-    assert dispensable(replace(record, finals=tuple(finals)), sign=BETTER) == {RATE}
+    assert dispensable(replace(record, finals=tuple(finals))) == {RATE}
 
 
 def test_effects_are_paired_by_seed_and_positive_when_better():
     record = measured(kept(RATE), {BASELINE: 2.0, INCUMBENT: 1.5})
-    found = effect(record, INCUMBENT, BASELINE, sign=BETTER)
+    found = effect(record, INCUMBENT, BASELINE)
     assert found is not None
     assert found.mean == pytest.approx(0.499)
     assert 0.49 < found.low < found.mean < found.high < 0.51
     assert (found.better, found.worse, found.n) == (pytest.approx(1.511), pytest.approx(2.01), 3)
-    mirrored = effect(record, INCUMBENT, BASELINE, sign=-BETTER)
+    mirrored = effect(replace(record, settings=replace(SETTINGS, direction="maximize")), INCUMBENT, BASELINE)
     assert mirrored is not None
     assert mirrored.mean == -found.mean
-    assert effect(record, INCUMBENT, BASELINE, sign=BETTER, scoring=Scoring.FINAL) is None
+    assert effect(record, INCUMBENT, BASELINE, Scoring.FINAL) is None
 
 
 def test_a_run_without_a_metric_is_no_part_of_an_effect():
@@ -147,8 +146,8 @@ def test_a_run_without_a_metric_is_no_part_of_an_effect():
         replace(final, outcome=Outcome(Status.FAILED, seed=final.outcome.seed)) if final.outcome.seed else final
         for final in record.finals
     )
-    assert effect(replace(record, finals=crashed), INCUMBENT, BASELINE, sign=BETTER) is None
-    assert contributions(record, sign=BETTER) == {}
+    assert effect(replace(record, finals=crashed), INCUMBENT, BASELINE) is None
+    assert contributions(record) == {}
 
 
 def test_the_false_kill_rate_is_what_the_audit_allows_and_no_more():

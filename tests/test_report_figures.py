@@ -47,7 +47,7 @@ def _keep(number: int, *metrics: float, parent: str = "root") -> Trial:
 
 def test_best_is_measured_on_fresh_seeds_alone() -> None:
     record = Record(SETTINGS, BASELINE, trials=(_keep(1, 1.05, 1.02, 1.04), _trial(2)))
-    best = find_best(record, NOISE, sign=1.0)
+    best = find_best(record, NOISE)
     assert best is not None
     assert (best.trial.number, best.n, best.metric) == (1, 2, pytest.approx(1.03))
     assert (best.gain, best.percent, best.in_sd) == pytest.approx((0.03, 3.0, 3.0))
@@ -55,8 +55,8 @@ def test_best_is_measured_on_fresh_seeds_alone() -> None:
 
 def test_gain_of_the_best_has_the_sign_of_the_direction() -> None:
     record = Record(SETTINGS, BASELINE, trials=(_keep(1, 0.9, 0.89),))
-    for sign, gain in ((1.0, -0.1), (-1.0, 0.1)):
-        best = find_best(record, NOISE, sign=sign)
+    for direction, gain in (("maximize", -0.1), ("minimize", 0.1)):
+        best = find_best(replace(record, settings=replace(SETTINGS, direction=direction)), NOISE)
         assert best is not None
         assert best.gain == pytest.approx(gain)
 

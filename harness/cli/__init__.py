@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from dataclasses import dataclass
 
@@ -69,9 +68,6 @@ def main() -> None:
         where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and error.ctx else "codegraft: "
         click.echo(where + error.format_message(), err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
-        sys.exit(141)  # 128 + SIGPIPE
     except OSError as error:
         click.echo(f"codegraft: {error.filename or 'output'}: {error.strerror}; check the path and the disk", err=True)
         sys.exit(1)

@@ -12,7 +12,7 @@ from harness.conclude import SHRUNK, recommended
 from harness.ledger import read_record
 from harness.report import write_report
 from harness.sources import open_program
-from harness.standing import sign_of, standing_json, standing_lines
+from harness.standing import standing_json, standing_lines
 from mutator.patch import difference
 
 folder = click.argument("campaign", type=click.Path(path_type=Path))
@@ -53,7 +53,7 @@ def patch(trial: str) -> None:
         record = read_record(Path(trial))
         campaign, trial = (
             trial,
-            f"{trial}@{'shrunk' if recommended(record, sign=sign_of(record)) == SHRUNK else 'best'}",
+            f"{trial}@{'shrunk' if recommended(record) == SHRUNK else 'best'}",
         )
     unedited, edited = (open_program(name).snapshot.files for name in (f"{campaign}@0", trial))
     if unedited == edited:

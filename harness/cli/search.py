@@ -312,10 +312,11 @@ def _open_ledger(folder: Path, settings: Settings, *, chosen_window: int | None)
     if not (folder / LEDGER_FILE).exists():
         return Ledger.create(folder, settings)
     ledger = Ledger(folder)
-    if not ledger.record.proposals and not any(outcome.ok for outcome in ledger.record.baseline):
+    record = ledger.record
+    if not record.proposals and not (record.baseline and all(outcome.ok for outcome in record.baseline)):
         ledger.discard()
         return Ledger.create(folder, settings)
-    known, wanted = asdict(ledger.record.settings), asdict(settings)
+    known, wanted = asdict(record.settings), asdict(settings)
     if chosen_window is None:  # the default follows the slots, which may change
         wanted["window"] = known["window"]
     for name, value in known.items():

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from harness.ledger import LEDGER_FILE, read_record
 from harness.objects import OBJECTS_FOLDER, ObjectStore
-from harness.values import Status, TrialError
+from harness.values import Status, TrialError, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ class Entry:
     @property
     def status(self) -> Status | None:
         """The status of the first run that was not ok, or ok; None before any run."""
-        return next((o.status for o in self.outcomes if not o.ok), Status.OK) if self.outcomes else None
+        return status_of(self.outcomes) if self.outcomes else None
 
     @property
     def metric(self) -> float:

@@ -47,4 +47,4 @@ def _describe(entry: Entry) -> str:
     if entry.edit is None or entry.verdict is None:
         said = "".join(f": {o.status}: {o.detail}" for o in entry.outcomes if not o.ok)
         return f"baseline{said}"
-    return f"{one_line(entry.edit.uri.partition('#')[0], limit=160)}: {entry.verdict.reason}"
+    return f"{one_line(entry.edit.address, limit=160)}: {entry.verdict.reason}"

@@ -13,7 +13,7 @@ from enum import StrEnum
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from harness.conclude import BASELINE, effect, recommended
+from harness.conclude import evaluation
 from harness.values import Decision, Status
 from harness.verdict import Noise, incumbent_of, noise_of
 
@@ -82,21 +82,20 @@ class Best:
     in_sd: float
 
 
-def find_best(record: Record, noise: Noise, *, sign: float) -> Best | None:
+def find_best(record: Record, noise: Noise) -> Best | None:
     """Measure the incumbent against the baseline; None before the first keep."""
     trial = record.incumbent
     if trial is None:
         return None
-    role = recommended(record, sign=sign)
-    found = effect(record, role, BASELINE, sign=sign)
+    found = evaluation(record)
     if found is not None:
-        n, metric, mean = found.n, found.better, found.worse
+        role, n, metric, mean = found.script, found.fresh.n, found.fresh.better, found.fresh.worse
     else:
         baseline = incumbent_of(record.baseline)
         fresh = [outcome for outcome in trial.outcomes[1:] if outcome.seed in baseline.seeds]
         role, n = "", len(fresh)
         metric, mean = fmean(outcome.metric for outcome in fresh), fmean(baseline.on(outcome.seed) for outcome in fresh)
-    gain = sign * (metric - mean)
+    gain = record.settings.sign * (metric - mean)
     percent = 100 * gain / abs(mean) if mean else math.nan
     return Best(trial, role, n, metric, mean, gain=gain, percent=percent, in_sd=gain / noise.sd)
 

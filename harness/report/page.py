@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.conclude import BASELINE, contributions, effect, recommended
+from harness.conclude import evaluation
 from harness.ledger import read_record
 from harness.lines import badge
 from harness.objects import ObjectStore
@@ -39,7 +39,6 @@ from harness.report.facts import (
 )
 from harness.report.lineage import build_lineage
 from harness.report.text import duration_text, number_text, printable
-from harness.values import Scoring
 
 if TYPE_CHECKING:
     from harness.verdict import Noise
@@ -65,7 +64,6 @@ def write_report(folder: Path) -> Path:
 def render_page(record: Record, store: ObjectStore) -> str:
     """Render a campaign's page; equal campaigns give equal pages."""
     settings = record.settings
-    sign = 1.0 if settings.direction == "maximize" else -1.0
     noise = measure_noise(record.baseline)
     kinds = kind_facts(record.trials, noise) if noise else ()
     reach = strip_reach(kinds)
@@ -81,30 +79,22 @@ def render_page(record: Record, store: ObjectStore) -> str:
         Fate=Fate,
         fate=fate,
         noise=noise,
-        better="higher" if sign > 0 else "lower",
-        best=find_best(record, noise, sign=sign) if noise else None,
+        better="higher" if settings.sign > 0 else "lower",
+        best=find_best(record, noise) if noise else None,
         counts=count_fates(record.trials),
         failures=count_failures(record.trials),
         isolation=isolation_levels(record),
         self_reported=any(badge(run) for run in all_runs(record)),
         runs=all_runs(record),
-        chart=draw_chart(record.trials, record.baseline, noise, sign=sign) if noise else None,
+        chart=draw_chart(record.trials, record.baseline, noise, sign=settings.sign) if noise else None,
         lineage=build_lineage(record.trials),
         kinds=[(kind, strip_marks(kind, reach)) for kind in kinds],
         reach=reach,
         patch=_patch(record, store),
         early=stopping_facts(record),
-        **_evaluation(record, sign),
+        evaluation=evaluation(record),
         diffs=_diffs(record, store),
     )
-
-
-def _evaluation(record: Record, sign: float) -> dict[str, object]:
-    """Return what the last evaluation showed, for the section of that name."""
-    role = recommended(record, sign=sign)
-    fresh = effect(record, role, BASELINE, sign=sign)
-    test = effect(record, role, BASELINE, sign=sign, scoring=Scoring.FINAL)
-    return {"role": role, "fresh": fresh, "test": test, "edits": contributions(record, sign=sign)}
 
 
 def _diffs(record: Record, store: ObjectStore) -> dict[int, tuple[FileDiff, ...]]:
