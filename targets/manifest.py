@@ -91,6 +91,8 @@ _Entry = Annotated[EntryPoint, BeforeValidator(_parse_entry_point)]
 _Amount = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 _Bound = Annotated[float, Field(strict=True, allow_inf_nan=True)]
 _Count = Annotated[int, Field(strict=True, gt=0)]
+_Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Spread = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
 
 class _Table(BaseModel):
@@ -116,6 +118,21 @@ class Limits(_Table):
     memory_mb: _Count = Field(default=4096, description="megabytes, a whole number above 0")
     output_kb: _Count = Field(default=1024, description="kilobytes, a whole number above 0")
     threads: _Count = Field(default=1, description="a whole number above 0")
+
+
+class Measured(_Table):
+    """What was found out about a target, for people: `codegraft check` prints it beside what it measures, and no run depends on it."""
+
+    baseline: _Finite = Field(description="the mean metric of the unedited target, a number")
+    sd: _Spread = Field(description="the standard deviation of that metric between seeds, a number of at least 0")
+    seeds: _Count = Field(description="how many seeds the two are from, a whole number above 0")
+    wall_s: _Amount = Field(description="seconds that a run of the unedited target takes, a number above 0")
+    cpu_s: _Amount = Field(description="seconds of CPU time that it takes, a number above 0")
+    best: _Finite | None = Field(default=None, description="the best mean metric that is known, or nothing")
+    script: tuple[_Text, ...] = Field(
+        default=(),
+        description='the edits that lead to it, as in ["swap-norm@model:Block.__init__/call.LayerNorm?to=RMSNorm"], or nothing',
+    )
 
 
 class Manifest(_Table):
@@ -177,6 +194,7 @@ class Manifest(_Table):
     )
     budget: Budget = Field(description='a table [budget], as in unit = "steps" and amount = 600')
     limits: Limits = Field(default=Limits(), description="a table [limits], or nothing")
+    measured: Measured | None = Field(default=None, description="a table [measured], or nothing")
 
 
 _NEEDED = {
@@ -200,8 +218,9 @@ class Target(Manifest):
 
     @property
     def digest(self) -> str:
-        """Return a digest of what the manifest says, wherever it stands."""
-        return blake2b(self.model_dump_json(exclude={"folder"}).encode(), digest_size=16).hexdigest()
+        """Return a digest of what the manifest says of runs, wherever it stands."""
+        said = self.model_dump_json(exclude={"folder", "measured"})
+        return blake2b(said.encode(), digest_size=16).hexdigest()
 
     @property
     def sign(self) -> float:
@@ -250,6 +269,7 @@ def _faults(target: Target) -> Iterator[str]:
             yield from _entry_faults(field, entry, target)
     if not target.plausible[0] < target.plausible[1]:
         yield f"plausible is {list(target.plausible)}; write the lower number first"
+    yield from _measured_faults(target)
 
 
 def _tier_faults(target: Target) -> Iterator[str]:
@@ -271,6 +291,14 @@ def _tier_faults(target: Target) -> Iterator[str]:
             return
         if n_groups != 1:
             yield f"pattern is {target.pattern!r}, with {n_groups} groups; write one, around the number"
+
+
+def _measured_faults(target: Target) -> Iterator[str]:
+    known = target.measured
+    if known is not None and known.best is not None and target.sign * (known.best - known.baseline) < 0:
+        yield f"measured.best is {known.best}, worse than its baseline of {known.baseline}; leave it out, or correct the direction"
+    if known is not None and known.script and known.best is None:
+        yield "measured.script has no measured.best that it leads to; write both"
 
 
 def _path_faults(field: str, paths: tuple[str, ...], root: Path) -> Iterator[str]:
@@ -324,7 +352,7 @@ def _explain_value(found: ErrorDetails) -> str:
 
 
 def _model(tables: list[str]) -> type[_Table]:
-    models: dict[str, type[_Table]] = {"budget": Budget, "limits": Limits}
+    models: dict[str, type[_Table]] = {"budget": Budget, "limits": Limits, "measured": Measured}
     return models[tables[0]] if tables else Manifest
 
 

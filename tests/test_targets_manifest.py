@@ -81,6 +81,34 @@ def test_gain_is_positive_when_better(folder):
     assert load_target(folder).sign * (1.0 - 0.9) > 0
 
 
+MEASURED = "\n[measured]\nbaseline = 1.5\nsd = 0.02\nseeds = 10\nwall_s = 4\ncpu_s = 3.5\n"
+
+
+def test_what_was_measured_is_read_and_changes_no_run(folder):
+    plain = load_target(folder)
+    script = '["scale-literal@train/literal.lr?by=2.0"]'
+    (folder / "codegraft.toml").write_text(MANIFEST + MEASURED + f"best = 1.25\nscript = {script}\n")
+    known = load_target(folder)
+    assert (known.measured.baseline, known.measured.seeds, known.measured.best) == (1.5, 10, 1.25)
+    assert known.digest == plain.digest
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        (
+            "best = 1.75",
+            "measured.best is 1.75, worse than its baseline of 1.5; leave it out, or correct the direction",
+        ),
+        ('script = ["a@b"]', "measured.script has no measured.best that it leads to; write both"),
+        ("bset = 1", "measured.bset is no key of a manifest; did you mean best?"),
+        ("best = inf", "measured.best is inf; write the best mean metric that is known, or nothing"),
+    ],
+)
+def test_measured_that_cannot_be_is_refused(folder, said, refused):
+    assert refusal(folder, MANIFEST + MEASURED + said) == refused
+
+
 def test_limits_and_probes_are_read(folder):
     manifest = 'probes = ["causal"]\nprotected = ["train:main"]\n' + MANIFEST + "[limits]\nwall_s = 5\nthreads = 2\n"
     (folder / "codegraft.toml").write_text(manifest)
