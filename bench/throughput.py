@@ -25,6 +25,7 @@ import click
 from bench.curves import draw_edits
 from bench.stopping import DATA, read_runs
 from graph.features import canonical_digest
+from harness.evidence import Evidence
 from harness.measure import Runner
 from harness.processes import descendants
 from harness.sources import open_sources
@@ -92,20 +93,16 @@ def try_edits(draws: Iterator[tuple[str, Snapshot, bool]], file: Path) -> Iterat
     finished: list[Curve] = [run.curve for run in recorded]
     target = open_sources("bytelm").trainable
     with Runner(target, launch="exec") as fresh, Runner(target) as forked:
+        costliest_s = forked.run(open_sources("bytelm").snapshot, 0).cpu_s
         for number, (edit, snapshot, is_duplicate) in enumerate(draws, len(finished) + 1):
-            rule = make_rule(
-                "median",
-                baseline=[run.curve for run in baseline],
-                finished=finished,
-                incumbent=baseline[0].curve,
-                seed=0,
-                number=number,
-            )
+            curves = tuple(run.curve for run in baseline)
+            rule = make_rule("median", Evidence(curves, tuple(finished), curves[0], 0, number, costliest_s))
             (outcome, plain), (again, zygote) = measure(fresh, snapshot), measure(forked, snapshot)
             if (again.status, again.metric) != (outcome.status, outcome.metric) and outcome.ok:
                 raise click.ClickException(f"{edit}: measured {outcome.metric} and {again.metric}")
             stopped, together = plain, zygote
-            is_stopped = rule is not None and any(rule.verdict(outcome.curve[:n]) for n in range(1, len(outcome.curve)))
+            marks = [outcome.curve[:n] for n in range(1, len(outcome.curve))]
+            is_stopped = rule is not None and any(rule.verdict(curve, again.cpu_s) for curve in marks)
             if is_stopped:
                 (_, stopped), (last, together) = measure(fresh, snapshot, rule), measure(forked, snapshot, rule)
                 is_stopped = last.status is Status.STOPPED  # an audited run goes on

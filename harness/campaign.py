@@ -8,11 +8,13 @@ the ledger: scenes and trials that are there recover the policy, and where the r
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.conclude import Conclusion
+from harness.evidence import Evidence
 from harness.executor import Executor
 from harness.guards import Guards, no_room, reason_to_stop
 from harness.lines import baseline_line, noise_line, printed, recheck_line, trial_line
@@ -271,15 +273,15 @@ class Campaign:
     def _rule(self, number: int) -> StoppingRule | None:
         """Make the stopping rule of a trial's first run, from what was known when it was proposed."""
         known = self._ledger.proposal(number).known
-        finished = [trial.outcomes[0].curve for trial in self._ledger.record.trials if trial.number <= known]
-        return make_rule(
-            self._settings.stopping,
-            baseline=[outcome.curve for outcome in self._ledger.record.baseline],
-            finished=finished,
-            incumbent=self._parents[number].curve,
-            seed=self._settings.seed,
-            number=number,
+        evidence = Evidence(
+            tuple(outcome.curve for outcome in self._ledger.record.baseline),
+            tuple(trial.outcomes[0].curve for trial in self._ledger.record.trials if trial.number <= known),
+            self._parents[number].curve,
+            self._settings.seed,
+            number,
+            self._noise.cpu_s or math.inf,
         )
+        return make_rule(self._settings.stopping, evidence)
 
     def _recheck(self) -> None:
         """Now and then, run the incumbent and the baseline once more, on a seed that selected neither."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from policy.draw import open_stream
@@ -20,6 +21,7 @@ class Evidence:
     incumbent: Curve  # on the seed of the trial
     seed: int  # of the campaign
     number: int  # of the trial
+    cpu_s: float = math.inf  # of the costliest replicate
 
     @property
     def audited(self) -> bool:

@@ -69,7 +69,7 @@ class Run:
                 said = parse_message(line)
                 if isinstance(said, Ending):
                     return replace(said, doomed_at=doomed_at)
-                reason = rule.verdict(said.curve) if rule and math.isnan(doomed_at) else ""
+                reason = rule.verdict(said.curve, said.cpu_s) if rule and math.isnan(doomed_at) else ""
                 if reason and rule and rule.audited:
                     doomed_at, reason = len(said.curve) / N_MARKS, ""
                 with suppress(OSError):  # it has ended meanwhile: its ending is on the way

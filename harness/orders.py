@@ -73,6 +73,7 @@ class Question:
     """May a training with this curve go on? While it waits, it is granted nothing."""
 
     curve: tuple[float, ...]  # the complete marks
+    cpu_s: float  # CPU time that the whole training will take if it goes on like this
 
     def to_line(self) -> bytes:
         """Print the question for `parse_message`."""
@@ -142,7 +143,7 @@ def parse_message(line: bytes) -> Question | Ending:
     """Read what a supervisor says: a line of `Question.to_line` or `Ending.to_line`."""
     body = json.loads(line)
     curve = tuple(body.pop("curve"))
-    return Ending(Status(body.pop("status")), **body, curve=curve) if body else Question(curve)
+    return Ending(Status(body.pop("status")), **body, curve=curve) if "status" in body else Question(curve, **body)
 
 
 def parse_answer(line: bytes) -> Answer:

@@ -2,6 +2,7 @@
 
 A rule is a pure function of curves that a ledger holds, so a campaign decides the same when it is resumed. Curves are compared at equal
 progress, never extrapolated: a schedule that decays late drops late, which no trend sees. Every rule stops what has failed (`has_failed`)
+and what will cost too much ever to be kept (`costs_too_much`: CPU time grows evenly, so this alone is extrapolated),
 and spares the first fifth of a budget, in which a good edit may be all over the place, and what is near the incumbent at the same mark
 (`margins`): an edit worth keeping may be behind for a while, and the runs of one seed see the same batches, so a good edit stays nearer
 to its parent than two seeds of one program are to each other.
@@ -27,6 +28,7 @@ from harness.evidence import Curve, Evidence
 from harness.meter import N_MARKS
 from harness.pruner import Pruned
 from harness.values import TrialError
+from harness.verdict import COSTLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +38,7 @@ MIN_FINISHED = 5  # curves before a median says something
 GRACE_SD = 1.5  # of the replicates at the same mark: how far behind the incumbent a run is spared
 GRACE_FLOOR = 0.005  # of the incumbent's mark: where replicates agree by chance
 FAILED_AT = 0.5  # of its first mark: how much worse than it a run must become to have failed
+COSTLY_MARGIN = 1.2  # by which a rate at 20 % may be off: what the first steps load is spread over a fifth of them
 _ETA, _FIRST_RUNG = 3, 2  # of successive halving; the rung is in marks
 
 
@@ -47,8 +50,8 @@ class StoppingRule(Protocol):
         """Whether the run goes on whatever the rule says, so that a campaign learns what its rule costs."""
         ...
 
-    def verdict(self, curve: Sequence[float]) -> str:
-        """Say why to stop a training with these marks so far; empty: it goes on."""
+    def verdict(self, curve: Sequence[float], cpu_s: float) -> str:
+        """Say why to stop a training with these marks so far, which will use so much CPU time in all; empty: it goes on."""
         ...
 
 
@@ -64,31 +67,25 @@ class Rule:
         """Whether the run goes on whatever the rule says."""
         return self.evidence.audited
 
-    def verdict(self, curve: Sequence[float]) -> str:
-        """Say why to stop a training with these marks so far; empty: it goes on."""
+    def verdict(self, curve: Sequence[float], cpu_s: float = 0.0) -> str:
+        """Say why to stop a training with these marks so far, which will use so much CPU time in all; empty: it goes on."""
         marks = tuple(curve)
         if math.inf in marks:
             return f"hint is not finite at {_percent(marks)} of the budget"
-        if len(marks) < WARM_UP or math.isnan(marks[-1]) or is_near(marks, self.evidence):
+        if len(marks) < WARM_UP:
+            return ""
+        if said := costs_too_much(cpu_s, self.evidence):
+            return said
+        if math.isnan(marks[-1]) or is_near(marks, self.evidence):
             return ""
         return has_failed(marks) or self.compare(marks, self.evidence)
 
 
-def make_rule(
-    name: str,
-    *,
-    baseline: Sequence[Sequence[float]],
-    finished: Sequence[Sequence[float]],
-    incumbent: Sequence[float],
-    seed: int,
-    number: int,
-) -> StoppingRule | None:
+def make_rule(name: str, evidence: Evidence) -> StoppingRule | None:
     """Make the stopping rule of one trial: "median", "asha", "optuna:PRUNER", or "none", which is None.
 
-    baseline, finished, incumbent: curves; see Evidence. finished: in the order of their trials.
     Raises: TrialError: there is no such rule.
     """
-    evidence = Evidence(tuple(map(tuple, baseline)), tuple(map(tuple, finished)), tuple(incumbent), seed, number)
     if name == "none":
         return None
     if name in _COMPARISONS:
@@ -98,6 +95,14 @@ def make_rule(
     raise TrialError(
         f"stopping rule {name!r}: is not known; write one of none, {', '.join(_COMPARISONS)}, optuna:PRUNER"
     )
+
+
+def costs_too_much(cpu_s: float, evidence: Evidence) -> str:
+    """Say that a training will use far more CPU time than a program that is kept may; empty when it will not."""
+    limit = COSTLY * evidence.cpu_s
+    if cpu_s <= COSTLY_MARGIN * limit:
+        return ""
+    return f"uses {cpu_s:.3g} s of CPU time at this rate; beyond {limit:.3g} s nothing is kept"
 
 
 def has_failed(curve: Curve) -> str:

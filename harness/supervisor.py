@@ -271,7 +271,7 @@ class _Watch:
         curve = self._hints.curve(meter.progress)
         self._selector.unregister(channel.fileno())
         self._waiting, self._answer_by = (len(curve), go_on), time.monotonic() + PATIENCE_S
-        self._door.sendall(Question(curve).to_line())
+        self._door.sendall(Question(curve, self._cpu_s() / meter.progress).to_line())
 
     def _hear(self) -> None:
         """Read what the owner of the run says: an answer, or by closing the door that the run is not wanted any more."""

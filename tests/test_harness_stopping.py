@@ -42,9 +42,11 @@ class After:
     n_marks: int
     audited: bool = False
     asked: list[tuple[float, ...]] = field(default_factory=list)
+    cpus_s: list[float] = field(default_factory=list)
 
-    def verdict(self, curve: Sequence[float]) -> str:
+    def verdict(self, curve: Sequence[float], cpu_s: float = 0.0) -> str:
         self.asked.append(tuple(curve))
+        self.cpus_s.append(cpu_s)
         return f"enough at {len(curve)}" if len(curve) >= self.n_marks else ""
 
 
@@ -150,6 +152,14 @@ def test_hints_of_any_value_reach_the_rule_as_numbers(launcher, tmp_path, hint):
     assert all(isinstance(mark, float) and not math.isnan(mark) for mark in rule.asked[-1])
 
 
+def test_a_rule_is_told_what_the_whole_training_will_cost(launcher, tmp_path):
+    work = "began = time.process_time()\nwhile time.process_time() < began + 0.1: pass"
+    lines = ["for step in range(6):", *(f"    {line}" for line in ("ask(1.0)", "answer()", *work.splitlines()))]
+    rule = After(5)
+    assert launcher.start(order(tmp_path, *lines)).wait(rule).status is Status.STOPPED
+    assert 0.1 * N_MARKS < rule.cpus_s[-1] < 0.2 * N_MARKS
+
+
 def test_claimed_work_skips_marks_and_is_asked_about_once(launcher, tmp_path):
     lines = 'ask(3.0); answer()\nos.write(4, struct.pack("<dd", 9.0, 2.0)); print(answer())'
     rule = After(N_MARKS)
@@ -175,16 +185,16 @@ def test_a_run_that_is_cancelled_while_it_waits_for_an_answer_is_cancelled(launc
     run = launcher.start(order(tmp_path, "while True: ask(1.0); answer()"))
 
     class Cancels(After):
-        def verdict(self, curve: Sequence[float]) -> str:
+        def verdict(self, curve: Sequence[float], cpu_s: float = 0.0) -> str:
             run.cancel()
-            return super().verdict(curve)
+            return super().verdict(curve, cpu_s)
 
     assert run.wait(Cancels(1)).status is Status.CANCELLED
 
 
 def test_a_rule_that_raises_ends_the_run_and_the_error_rises(launcher, tmp_path):
     class Broken(After):
-        def verdict(self, curve: Sequence[float]) -> str:
+        def verdict(self, curve: Sequence[float], cpu_s: float = 0.0) -> str:
             raise ZeroDivisionError
 
     run = launcher.start(order(tmp_path, "open('up', 'w').write(str(os.getpid()))\nwhile True: ask(1.0); answer()"))
@@ -198,9 +208,9 @@ def test_a_training_whose_owner_does_not_answer_goes_on_after_a_while(launcher, 
     run = launcher.start(order(tmp_path, "for _ in range(5): ask(1.0); answer()"))
 
     class Late(After):
-        def verdict(self, curve: Sequence[float]) -> str:
+        def verdict(self, curve: Sequence[float], cpu_s: float = 0.0) -> str:
             time.sleep(PATIENCE_S + 2)
-            return super().verdict(curve)
+            return super().verdict(curve, cpu_s)
 
     rule = Late(1)
     ending = run.wait(rule)

@@ -37,11 +37,13 @@ def shifted(by: float) -> tuple[float, ...]:
     return tuple(mark + by for mark in INCUMBENT)
 
 
-def verdict(curve: tuple[float, ...], name: str = "median", **changed: Any) -> str:
+def verdict(
+    curve: tuple[float, ...], name: str = "median", cpu_s: float = 0.0, costliest_s: float = math.inf, **changed: Any
+) -> str:
     known: dict[str, Any] = {"baseline": BASELINE, "finished": FINISHED, "incumbent": INCUMBENT, "seed": 0, "number": 1}
-    rule = make_rule(name, **{**known, **changed})
+    rule = make_rule(name, Evidence(**{**known, **changed}, cpu_s=costliest_s))
     assert rule is not None
-    return rule.verdict(curve)
+    return rule.verdict(curve, cpu_s)
 
 
 # --- what has failed
@@ -55,6 +57,13 @@ def test_a_hint_that_is_not_finite_ends_a_run_at_once(name):
 def test_a_run_that_becomes_half_again_as_bad_as_it_started_has_failed():
     assert "worse than 6, half again its start" in verdict((4.0, 5.0, 6.0, 6.1), finished=())
     assert not verdict((4.0, 5.0, 6.0, 5.9), finished=())
+
+
+def test_a_run_that_will_cost_more_than_a_kept_one_may_is_stopped_however_good_it_is():
+    assert "beyond 6 s nothing is kept" in verdict(shifted(-1.0)[:WARM_UP], cpu_s=8.0, costliest_s=2.0)
+    assert not verdict(shifted(-1.0)[:WARM_UP], cpu_s=7.0, costliest_s=2.0)
+    assert not verdict(shifted(-1.0)[: WARM_UP - 1], cpu_s=8.0, costliest_s=2.0)
+    assert not verdict(shifted(-1.0)[:WARM_UP], cpu_s=8.0)
 
 
 def test_a_run_that_starts_badly_has_a_fifth_of_its_budget_to_recover():
@@ -138,11 +147,11 @@ def test_a_tenth_of_the_trials_is_audited_and_which_depends_on_seed_and_number_a
 
 def test_none_is_no_rule_and_an_unknown_name_is_an_error():
     known: dict[str, Any] = {"baseline": (), "finished": (), "incumbent": (), "seed": 0, "number": 1}
-    assert make_rule("none", **known) is None
+    assert make_rule("none", Evidence(**known)) is None
     with pytest.raises(
         TrialError, match="stopping rule 'mean': is not known; write one of none, median, asha, optuna:PRUNER"
     ):
-        make_rule("mean", **known)
+        make_rule("mean", Evidence(**known))
 
 
 # --- real trainings
@@ -178,7 +187,7 @@ def test_the_program_that_compares_rules_stops_where_the_rule_does():
 def test_pruners_of_optuna_stop_what_is_far_behind_and_never_what_is_near_the_incumbent(pruner):
     pytest.importorskip("optuna")
     known: dict[str, Any] = {"baseline": BASELINE, "finished": FINISHED * 2, "incumbent": INCUMBENT, "seed": 0}
-    behind, near = (make_rule(f"optuna:{pruner}", **known, number=number) for number in (1, 2))
+    behind, near = (make_rule(f"optuna:{pruner}", Evidence(**known, number=number)) for number in (1, 2))
     assert behind is not None
     assert near is not None
     said = [behind.verdict(shifted(5.0)[:n]) for n in range(1, N_MARKS)]
@@ -190,7 +199,7 @@ def test_pruners_of_optuna_stop_what_is_far_behind_and_never_what_is_near_the_in
 @pytest.mark.parametrize("pruner", PRUNERS[1:4])
 def test_a_pruner_says_the_same_when_it_follows_a_run_and_when_it_is_asked_once(pruner):
     pytest.importorskip("optuna")
-    rule = make_rule(f"optuna:{pruner}", baseline=BASELINE, finished=FINISHED, incumbent=INCUMBENT, seed=0, number=1)
+    rule = make_rule(f"optuna:{pruner}", Evidence(BASELINE, FINISHED, INCUMBENT, seed=0, number=1))
     assert rule is not None
     followed = [rule.verdict(shifted(0.45)[:n]) for n in range(1, N_MARKS)]
     assert [followed[n - 1] for n in (6, 18)] == [verdict(shifted(0.45)[:n], f"optuna:{pruner}") for n in (6, 18)]

@@ -14,6 +14,7 @@ import click
 
 from harness.campaign import INTERRUPTED, Campaign, Session
 from harness.cli.errors import WrongUse, one_line_errors
+from harness.evidence import Evidence
 from harness.guards import Guards
 from harness.isolation import AUTO, LEVELS, REQUIREMENTS
 from harness.ledger import LEDGER_FILE, Ledger
@@ -278,7 +279,7 @@ def _check_names(policy: str, stopping: str, gpus: str) -> None:
     if gpus and not all(number.isdecimal() for number in gpus.split(",")):
         raise WrongUse(f"--gpus: is {gpus!r}; write CUDA's numbers, as in 0,1")
     try:
-        make_rule(stopping, baseline=(), finished=(), incumbent=(), seed=0, number=0)
+        make_rule(stopping, Evidence((), (), (), seed=0, number=0))
     except TrialError as error:
         raise WrongUse(str(error)) from error
 
