@@ -21,6 +21,7 @@ from mutator.edit import EditError
 from mutator.shipped import default_grammar
 from policy.protocol import Scene
 from policy.random import RandomPolicy
+from policy.testing import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +36,9 @@ _DIGITS = 5  # of the numbers in a curve
 def draw_edits(sources: Sources, n: int, seed: int) -> Iterator[tuple[str, Snapshot]]:
     """Walk the first n edits of the random policy with what each makes of the sources."""
     edits = tuple(default_grammar().edits(sources.graph, protected=sources.protected))
-    scene = Scene(sources.graph, edits, 1, n, priors=default_grammar().priors)
-    for edit in RandomPolicy(seed).propose(scene, n):
+    unedited = Program(0, (), sources.graph, edits)
+    scene = Scene(unedited, (unedited,), 1, n, priors=default_grammar().priors)
+    for (edit,) in (move.script for move in RandomPolicy(seed).propose(scene, n)):
         try:
             yield edit.address, default_grammar().apply(sources.graph, edit, protected=sources.protected)
         except EditError:  # refused when planned: a campaign counts it and runs nothing

@@ -1,4 +1,4 @@
-"""The campaign loop: baseline, then edits that are proposed, trained, judged, rewarded and remembered, several at the same time.
+"""The campaign loop: baseline, then moves that are proposed, trained, judged, rewarded and remembered, several at the same time.
 
 Trials overlap and yet count one after the other: trial n is proposed when trial n - window has been fed back, whatever has ended by then,
 and verdicts and feedback come in the order of the numbers. So what a campaign does is a function of the target, the settings and what the
@@ -23,6 +23,7 @@ from harness.record import Final, Proposal, Recheck
 from harness.stopping import make_rule
 from harness.values import Outcome, Scoring, Status, TrialError
 from harness.verdict import Noise, judge, noise_of, wanted
+from mutator.edit import print_script
 from mutator.shipped import default_grammar
 from policy.protocol import PolicyError, Scene
 
@@ -41,8 +42,7 @@ if TYPE_CHECKING:
     from harness.stopping import StoppingRule
     from harness.values import Trial
     from harness.verdict import Wanted
-    from mutator.edit import Edit
-    from policy.protocol import Policy
+    from policy.protocol import Move, Policy
     from targets.manifest import Target
 
 INTERRUPTED = "interrupted; the same command goes on"
@@ -72,7 +72,7 @@ class Campaign:
         self._settings = ledger.record.settings
         self._programs = Programs(target, store)
         self._noise = Noise(0.0, 0.0, 0)
-        self._parents: dict[int, Program] = {}  # of the trials under way
+        self._rivals: dict[int, Program] = {}  # of the trials under way: the incumbent when each was proposed
         self._submitted: set[Key] = set()
         self._early: dict[Key, Outcome] = {}  # runs that ended before an earlier run of their trial
         self._n_fed = 0  # trials that the policy knows
@@ -86,10 +86,10 @@ class Campaign:
         self._runner, self._policy = runner, policy
         self._executor = Executor(self._session.n_slots)
         try:
-            self._program = self._baseline()
+            self._baseline()
             self._recover()
             reason = self._search()
-            if self._program.trial is not None and not reason.startswith("paused"):
+            if self._programs.incumbent.number and not reason.startswith("paused"):
                 self._conclude()
         except KeyboardInterrupt:
             reason = INTERRUPTED
@@ -101,7 +101,7 @@ class Campaign:
 
     # --- baseline ----------------------------------------------------------------------------------------------------------------
 
-    def _baseline(self) -> Program:
+    def _baseline(self) -> None:
         """Measure the unedited target on its replicates; one that fails ends the campaign with what it printed."""
         done = len(self._ledger.record.baseline)
         for index in range(done, self._settings.replicates):
@@ -114,7 +114,7 @@ class Campaign:
         self._noise = noise_of(baseline)
         self._announce(noise_line(self._settings, self._noise))
         self._smokes = min(outcome.wall_s for outcome in baseline) >= SMOKE_FROM_S
-        return self._programs.begin(baseline)
+        self._programs.begin(baseline)
 
     def _add_baseline(self, index: int, outcome: Outcome) -> None:
         self._ledger.add_baseline(index, outcome)
@@ -135,7 +135,7 @@ class Campaign:
             following = proposals.get(number)
             if following is not None and following.known == self._n_fed:
                 scenes.append(self._scene(number))
-                self._parents[number] = self._program
+                self._rivals[number] = self._programs.incumbent
                 self._take_up(following)
                 number += 1
             elif trial := judged.get(self._n_fed + 1):
@@ -145,36 +145,38 @@ class Campaign:
         self._policy.recover(scenes, self._ledger.record.trials)
         if judged:
             self._announce(f"resuming after {len(judged)} of {self._settings.n_trials} trials")
-        for pending in self._parents:
+        for pending in self._rivals:
             self._start(pending)
 
     def _take_up(self, proposal: Proposal) -> None:
         """Take note of a proposal of an earlier session, which may have ended before it wrote that there is nothing to run."""
         if proposal.outcomes:
-            self._programs.edit_again(self._program, proposal)
+            self._programs.edit_again(proposal)
             return
-        _, fault = self._programs.edit(self._program, proposal.edit)
+        _, fault = self._programs.edit(proposal.parent, proposal.script)
         if fault is not None:
             self._ledger.add_run(proposal.number, 0, fault)
 
     def _search(self) -> str:
         n_before, began_s = self._n_fed, time.monotonic()
-        reason, number = "", self._n_fed + len(self._parents) + 1
+        reason, number = "", self._n_fed + len(self._rivals) + 1
         while True:
             self._recheck()
             n_left = self._settings.n_trials - number + 1
             reason = reason or self._reason_to_stop(n_before, n_left, time.monotonic() - began_s)
-            may_propose = not reason and n_left and len(self._parents) < self._settings.window
-            if may_propose and self._program.untried:
-                self._register(number, self._propose(number))
+            may_propose = not reason and n_left and len(self._rivals) < self._settings.window
+            if may_propose and (move := self._propose(number)):
+                self._register(number, move)
                 self._start(number)
                 number += 1
-            elif self._parents:
+            elif self._rivals:
                 self._feed(self._n_fed + 1)
             elif not n_left:
                 return f"finished: {self._settings.n_trials} trials"
             else:
-                return reason or f"exhausted: every legal edit of the incumbent was tried after {number - 1} trials"
+                return (
+                    reason or f"exhausted: policy {self._settings.policy} has nothing to try after {number - 1} trials"
+                )
 
     def _reason_to_stop(self, n_before: int, n_left: int, elapsed_s: float) -> str:
         trials = self._ledger.record.trials
@@ -183,24 +185,27 @@ class Campaign:
             self._session.guards, trials, n_before=n_before, n_left=n_left, elapsed_s=elapsed_s
         )
 
-    def _propose(self, number: int) -> Edit:
-        scene = self._scene(number)
-        edits = self._policy.propose(scene, 1)
-        if len(edits) != 1 or edits[0] not in scene.edits:
-            said = ", ".join(edit.uri for edit in edits) or "nothing"
-            name = self._settings.policy
-            raise PolicyError(f"policy {name}: proposed {said} for trial {number}; propose one of the scene's edits")
-        return edits[0]
+    def _propose(self, number: int) -> Move | None:
+        """Ask the policy for a move; None where it has none.
 
-    def _register(self, number: int, edit: Edit) -> None:
+        Raises: PolicyError: it proposed what the programs of the scene do not offer.
+        """
+        moves = self._policy.propose(self._scene(number), 1)
+        if len(moves) > 1 or not all(self._programs.offers(move) for move in moves):
+            said = ", ".join(f"{print_script(move.script) or 'no edit'} on trial {move.parent}" for move in moves)
+            name = self._settings.policy
+            raise PolicyError(f"policy {name}: proposed {said} for trial {number}; propose one move of the scene")
+        return next(iter(moves), None)
+
+    def _register(self, number: int, move: Move) -> None:
         """Write the edited program to the store, then the proposal to the ledger."""
-        program = self._program
-        snapshot, fault = self._programs.edit(program, edit)
-        commit = self._store.commit(snapshot.files, program.commit, edit.uri, time_s=number)
+        parent = self._programs[move.parent]
+        self._rivals[number] = self._programs.incumbent
+        snapshot, fault = self._programs.edit(move.parent, move.script)
+        commit = self._store.commit(snapshot.files, parent.commit, print_script(move.script), time_s=number)
         self._store.mark_trial(number, commit)
-        known, digests = self._n_fed, (program.snapshot.digest, snapshot.digest)
-        self._ledger.add_proposal(Proposal(number, edit, *digests, commit, known))
-        self._parents[number] = program
+        made = (move.parent, move.script, snapshot.digest, commit)
+        self._ledger.add_proposal(Proposal(number, *made, self._n_fed, snapshot.promises))
         if fault is not None:
             self._ledger.add_run(number, 0, fault)
 
@@ -209,23 +214,17 @@ class Campaign:
         while self._missing(number):
             self._collect()
         proposal = self._ledger.proposal(number)
-        verdict = judge(proposal.outcomes, self._program.standing, self._noise, sign=self._target.sign)
+        incumbent = self._programs.incumbent
+        verdict = judge(proposal.outcomes, incumbent.standing, self._noise, sign=self._target.sign)
         reward = self._programs.reward(proposal, verdict)
         trial = self._ledger.add_verdict(number, verdict, reward)
-        self._announce(trial_line(trial, self._settings, self._noise, made_on=self._made_on(number)))
+        self._announce(trial_line(trial, self._settings, self._noise, incumbent=incumbent.number))
         self._absorb(trial)
         self._policy.feedback([trial])
 
-    def _made_on(self, number: int) -> str:
-        """Name the program that a trial was made on, where another has been kept since."""
-        parent = self._parents[number]
-        if parent is self._program:
-            return ""
-        return f"  on trial {parent.trial.number}" if parent.trial else "  on the baseline"
-
     def _absorb(self, trial: Trial) -> None:
-        self._parents.pop(trial.number)
-        self._program = self._programs.absorb(self._program, trial)
+        self._rivals.pop(trial.number)
+        self._programs.absorb(trial, self._ledger.proposal(trial.number).promises)
         self._n_fed = trial.number
 
     # --- runs --------------------------------------------------------------------------------------------------------------------
@@ -256,7 +255,7 @@ class Campaign:
         key, outcome = self._executor.collect()
         self._early[key] = _carried_out(outcome)
         number = key[0]
-        if number not in self._parents:
+        if number not in self._rivals:
             return
         while (following := (number, len(self._ledger.proposal(number).outcomes))) in self._early:
             self._ledger.add_run(*following, self._early.pop(following))
@@ -264,7 +263,7 @@ class Campaign:
 
     def _missing(self, number: int) -> list[tuple[int, Wanted]]:
         outcomes = self._ledger.proposal(number).outcomes
-        standing = self._parents[number].standing
+        standing = self._rivals[number].standing
         runs = wanted(
             outcomes, standing, self._noise, sign=self._target.sign, unseen=self._settings.seed + _UNSEEN + number
         )
@@ -276,7 +275,7 @@ class Campaign:
         evidence = Evidence(
             tuple(outcome.curve for outcome in self._ledger.record.baseline),
             tuple(trial.outcomes[0].curve for trial in self._ledger.record.trials if trial.number <= known),
-            self._parents[number].curve,
+            self._rivals[number].outcomes[0].curve,
             self._settings.seed,
             number,
             self._noise.cpu_s or math.inf,
@@ -285,12 +284,12 @@ class Campaign:
 
     def _recheck(self) -> None:
         """Now and then, run the incumbent and the baseline once more, on a seed that selected neither."""
-        incumbent, done = self._program.trial, {each.incumbent.seed for each in self._ledger.record.rechecks}
+        incumbent, done = self._programs.incumbent, {each.incumbent.seed for each in self._ledger.record.rechecks}
         seed = self._settings.seed + _RECHECKED + self._n_fed
-        if incumbent is None or self._n_fed % RECHECK_EVERY or seed in done:
+        if not incumbent.number or self._n_fed % RECHECK_EVERY or seed in done:
             return
         keys = [(-1, self._n_fed), (-2, self._n_fed)]
-        for key, snapshot in zip(keys, (self._program.snapshot, self._programs.root), strict=True):
+        for key, snapshot in zip(keys, (self._programs.read(incumbent.commit), self._programs.root), strict=True):
             self._submit(key, snapshot, seed, Scoring.SEARCH)
         while not all(key in self._early for key in keys):
             self._collect()
@@ -323,8 +322,8 @@ class Campaign:
     # --- state -------------------------------------------------------------------------------------------------------------------
 
     def _scene(self, number: int) -> Scene:
-        program, priors = self._program, default_grammar().priors
-        return Scene(program.graph, program.untried, number, self._settings.n_trials, self._n_fed, priors)
+        programs, priors = self._programs, default_grammar().priors
+        return Scene(programs.incumbent, programs.known, number, self._settings.n_trials, self._n_fed, priors)
 
 
 def _screened(runner: Runner, snapshot: Snapshot, seed: int, rule: StoppingRule | None = None) -> Outcome:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from graph.snapshot import Snapshot
     from harness.record import Record
     from harness.values import Trial
+    from mutator.edit import Edit
     from targets.manifest import Target
+
+    _Move = tuple[Edit, ...]
 
 BASELINE, INCUMBENT, SHRUNK = "baseline", "incumbent", "shrunk"
 _WITHOUT = "without "
@@ -60,14 +63,13 @@ class Effect:
 
 
 def script_of(record: Record) -> tuple[Trial, ...]:
-    """Return the kept trials that lead from the baseline to the incumbent, oldest first."""
+    """Return the trials that lead from the unedited target to the incumbent, oldest first."""
+    trials = {trial.number: trial for trial in record.trials}
     chain: list[Trial] = []
-    following = record.incumbent
-    while following is not None:
-        chain.append(following)
-        number, parent = following.number, following.parent
-        earlier = (t for t in reversed(record.kept) if t.number < number and t.snapshot == parent)
-        following = next(earlier, None)
+    number = _number(record)
+    while number:
+        chain.append(trials[number])
+        number = chain[-1].parent
     return tuple(reversed(chain))
 
 
@@ -127,21 +129,22 @@ class Conclusion:
 
     def __init__(self, target: Target, record: Record, root: Snapshot) -> None:
         """Replay the incumbent's script from the root."""
-        self._root = root
-        self._code = _without_superseded(Code.of(root, protected=target.protected), script_of(record))
+        self._root = Code.of(root, protected=target.protected)
+        self._moves = _without_superseded(self._root, [trial.script for trial in script_of(record)])
+        self._whole = _replay(self._root, self._moves)
         self._seeds = [record.settings.seed + _SEEDS_FROM + i for i in range(record.settings.replicates)]
 
     def first_stage(self, record: Record) -> list[FinalRun]:
         """List the missing runs of baseline, incumbent, and the incumbent without each of its edits."""
-        programs = {BASELINE: self._root, INCUMBENT: self._code.snapshot}
-        edits = [edit.address for edit in self._code.script]
+        programs = {BASELINE: self._root.snapshot, INCUMBENT: self._whole}
+        edits = self._edits
         alone = {f"{_WITHOUT}{edit}": self._without(frozenset({edit})) for edit in edits if len(edits) > 1}
         programs |= {role: snapshot for role, snapshot in alone.items() if snapshot is not None}
         return list(self._missing(record, programs, Scoring.SEARCH))
 
     def second_stage(self, record: Record, *, has_test: bool) -> list[FinalRun]:
         """List the missing runs of the shrunk script, and of the final test."""
-        programs = {BASELINE: self._root, INCUMBENT: self._code.snapshot}
+        programs = {BASELINE: self._root.snapshot, INCUMBENT: self._whole}
         shrunk = self.shrunk(record)
         runs = list(self._missing(record, {SHRUNK: shrunk}, Scoring.SEARCH)) if shrunk is not None else []
         if has_test:
@@ -152,12 +155,15 @@ class Conclusion:
     def shrunk(self, record: Record) -> Snapshot | None:
         """Return the incumbent without the edits that it does not need, by the first stage; None if it needs them."""
         dropped = dispensable(record)
-        return self._without(dropped) if 0 < len(dropped) < len(self._code.script) else None
+        return self._without(dropped) if 0 < len(dropped) < len(self._edits) else None
+
+    @property
+    def _edits(self) -> list[str]:
+        return [edit.address for move in self._moves for edit in move]
 
     def _without(self, edits: frozenset[str]) -> Snapshot | None:
-        numbers = [number for number, edit in enumerate(self._code.script) if edit.address in edits]
         try:
-            return self._code.without(*numbers).snapshot
+            return _replay(self._root, [tuple(e for e in move if e.address not in edits) for move in self._moves])
         except EditError:
             return None  # later edits need it
 
@@ -169,17 +175,26 @@ class Conclusion:
                     yield FinalRun(role, scoring, seed, snapshot)
 
 
-def _without_superseded(root: Code, trials: Sequence[Trial]) -> Code:
-    """Apply the script, less the edits that later ones undo altogether: a rate that was set three times was set once."""
-    whole = code = root.apply(*(trial.edit for trial in trials))
-    edits = [replace(trial.edit, anchor="") for trial in trials]
-    for edit in tuple(edits):
-        rest = [each for each in edits if each is not edit]
+def _without_superseded(root: Code, moves: Sequence[_Move]) -> Sequence[_Move]:
+    """Leave out the edits that later ones undo altogether: a rate that was set three times was set once."""
+    whole, left = _replay(root, moves), [tuple(replace(edit, anchor="") for edit in move) for move in moves]
+    for edit in [edit for move in left for edit in move]:
+        rest = [tuple(each for each in move if each is not edit) for move in left]
         with suppress(EditError):
-            shorter = root.apply(*rest)
-            if shorter.snapshot.files == whole.snapshot.files:
-                code, edits = shorter, rest
-    return code
+            if _replay(root, rest).files == whole.files:
+                moves = left = rest
+    return moves
+
+
+def _replay(root: Code, moves: Sequence[_Move]) -> Snapshot:
+    """Make the moves one after the other; those that have no edit left are none.
+
+    Raises: EditError: an edit does not apply.
+    """
+    code = root
+    for move in filter(None, moves):
+        code = code.apply_together(*move)
+    return code.snapshot
 
 
 def _number(record: Record) -> int:

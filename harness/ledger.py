@@ -33,7 +33,7 @@ LEDGER_FILE = "ledger.db"
 LOCK_FILE = "campaign.lock"
 
 _APPLICATION_ID = 0x63677261  # "cgra" in the header of the file: tells a ledger from any other SQLite file
-_VERSION = 2  # of the events' shape
+_VERSION = 3  # of the events' shape
 _ENDINGS = frozenset({"campaign", "judged", "stopped"})  # synchronous: nothing may be decided twice
 _COLUMNS = "seq INTEGER PRIMARY KEY, ts REAL NOT NULL, type TEXT NOT NULL, body TEXT NOT NULL, chain TEXT NOT NULL"
 
@@ -131,7 +131,7 @@ class Ledger:
         self._append("baseline", index=index, outcome=outcome)
 
     def add_proposal(self, proposal: Proposal) -> None:
-        """Record an edit whose program version is in the object store; it has no outcomes yet. Numbers rise, with gaps."""
+        """Record a move whose program version is in the object store; it has no outcomes yet. Numbers rise, with gaps."""
         self._append("proposed", proposal=proposal)
 
     def add_run(self, number: int, index: int, outcome: Outcome) -> None:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from harness.values import Status
+from mutator.edit import print_script
 from targets.manifest import Tier
 
 if TYPE_CHECKING:
@@ -45,19 +46,22 @@ def noise_line(settings: Settings, noise: Noise) -> str:
     return f"baseline  {settings.metric} {noise.mean:.5g} +- {noise.sd:.2g} (n {noise.n}); a keep needs z {noise.margin:.2f}"
 
 
-def trial_line(trial: Trial, settings: Settings, noise: Noise, *, made_on: str = "") -> str:
+def trial_line(trial: Trial, settings: Settings, noise: Noise, *, incumbent: int) -> str:
     """Say what became of a trial: the change against the incumbent in the metric's own direction, sd and z positive when better.
 
-    made_on: names the program that it edits where that is not the incumbent.
+    incumbent: the number of that; a trial that edits another program says which.
     """
     head = f"trial {trial.number}  {trial.verdict.decision if trial.ok else trial.status}"
+    edits = print_script(trial.script, anchors=False)
+    if trial.parent != incumbent:
+        edits += f"  on trial {trial.parent}" if trial.parent else "  on the baseline"
     if not trial.ok or math.isnan(trial.verdict.gain):
-        return f"{head}{_why(trial)}  {trial.edit.address}{made_on}"
+        return f"{head}{_why(trial)}  {edits}"
     change = settings.sign * trial.verdict.gain
     z = f", z {trial.verdict.z:.1f}" if len(trial.outcomes) > 1 else ""
     metric = f"{settings.metric} {trial.metric:.5g}{badge(trial.outcomes[0])}"
     measured = f"{metric} ({change + 0.0:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd{z})"
-    return f"{head}  {measured}  {trial.edit.address}{made_on}"
+    return f"{head}  {measured}  {edits}"
 
 
 def recheck_line(recheck: Recheck, settings: Settings, noise: Noise) -> str:

@@ -1,8 +1,13 @@
-"""The program versions of a campaign: what an edit makes of one, whether it is known already, which one stands, how novel one is."""
+"""The program versions of a campaign: what a move makes of one, whether it is known already, which one stands, how novel one is.
+
+Every measured program may be edited further. Its graph is built and its edits are listed when a policy asks for them, and forgotten
+again, the least recently used first: a listing takes a third of a second on bytelm and some megabytes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from graph.archive import Archive
@@ -14,39 +19,82 @@ from harness.reward import reward_of
 from harness.sources import read_target
 from harness.values import Outcome, Status, status_of
 from harness.verdict import incumbent_of
+from mutator.code import Code
 from mutator.edit import Edit, EditError
-from mutator.protect import protected_slots
-from mutator.shipped import default_grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from graph.code_graph import CodeGraph
     from harness.objects import ObjectStore
     from harness.record import Proposal
     from harness.values import Reward, Trial, Verdict
     from harness.verdict import Incumbent
+    from policy.protocol import Move
     from targets.manifest import Target
 
+_N_OPEN = 8  # programs whose graphs and edits are kept
 
-@dataclass
+
+@dataclass(frozen=True, slots=True)
 class Program:
-    """A program version that edits are made on, the baseline or a kept trial, and what was tried on it."""
+    """A measured program version and what was tried on it: a policy.protocol.Parent."""
 
-    snapshot: Snapshot
-    graph: CodeGraph
+    number: int  # of the trial that made it; 0: the unedited target
+    script: tuple[Edit, ...]  # from the unedited target
     commit: str
-    standing: Incumbent
-    curve: tuple[float, ...]  # of its first run
-    protected: frozenset[str]
-    edits: tuple[Edit, ...]
-    trial: Trial | None = None  # None: the baseline
-    tried: set[Edit] = field(default_factory=set)
+    outcomes: tuple[Outcome, ...]  # on the seeds of the baseline
+    shelf: Shelf = field(repr=False)
+    promises: tuple[str, ...] = ()  # what further edits have to keep
+    tried: frozenset[Edit] = frozenset()  # each alone
 
     @property
-    def untried(self) -> tuple[Edit, ...]:
-        """The legal edits that no trial has made on this program."""
-        return tuple(edit for edit in self.edits if edit not in self.tried)
+    def graph(self) -> CodeGraph:
+        """Its code graph."""
+        return self.shelf.open(self.commit, self.promises).graph
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The legal edits, but for those that a trial has made of this program, each alone."""
+        return tuple(edit for edit in self.listed if edit not in self.tried)
+
+    @property
+    def listed(self) -> Set[Edit]:
+        """The legal edits, in a fixed order."""
+        return self.shelf.list_edits(self.commit, self.promises).keys()
+
+    @property
+    def standing(self) -> Incumbent:
+        """What a trial has to beat while this program stands."""
+        return incumbent_of(self.outcomes)
+
+    def apply(self, script: tuple[Edit, ...]) -> Snapshot:
+        """Return what a script makes of the program, as one change.
+
+        Raises: EditError: an edit is not legal, or two are in conflict.
+        """
+        return self.shelf.open(self.commit, self.promises).edited(*script)
+
+
+class Shelf:
+    """Program versions out of the object store as code that can be edited, the last few kept."""
+
+    def __init__(self, store: ObjectStore, frozen: frozenset[str], protected: tuple[str, ...]) -> None:
+        self._store, self._frozen, self._protected = store, frozen, protected
+        self._latest: CodeGraph | None = None
+        self.open = lru_cache(_N_OPEN)(self._open)
+        self.list_edits = lru_cache(_N_OPEN)(self._list_edits)
+
+    def read(self, commit: str, promises: tuple[str, ...] = ()) -> Snapshot:
+        """Read a program version from the store."""
+        return Snapshot(self._store.files(commit), self._frozen, promises=promises)
+
+    def _open(self, commit: str, promises: tuple[str, ...]) -> Code:
+        self._latest = build_graph(self.read(commit, promises), previous=self._latest)
+        return Code(self._latest, self._protected)
+
+    def _list_edits(self, commit: str, promises: tuple[str, ...]) -> dict[Edit, None]:
+        return dict.fromkeys(self.open(commit, promises).edits())
 
 
 class Programs:
@@ -55,40 +103,67 @@ class Programs:
     def __init__(self, target: Target, store: ObjectStore, *, root: Snapshot | None = None) -> None:
         """Know nothing yet. root: what the search starts from, where that is not what the target's folder holds."""
         self.root = root or read_target(target)
-        self._target, self._store = target, store
+        self._name, self._store = target.name, store
+        self._shelf = Shelf(store, self.root.frozen, target.protected)
         self._first = complexity(self._mutable(self.root.files))
         self._archive = Archive()
         self._seen = {canonical_digest(self._mutable(self.root.files))}
-        self._by_digest: dict[str, Program] = {}  # that were the incumbent
+        self._known: dict[int, Program] = {}  # by number
+        self._best = 0
 
-    def begin(self, baseline: Sequence[Outcome]) -> Program:
-        """Return the unedited program, which is known from now on."""
-        commit = self._store.commit(self.root.files, None, f"{self._target.name}: baseline")
+    @property
+    def known(self) -> tuple[Program, ...]:
+        """All measured programs, by number."""
+        return tuple(self._known.values())
+
+    @property
+    def incumbent(self) -> Program:
+        """The program that stands."""
+        return self._known[self._best]
+
+    def begin(self, baseline: Sequence[Outcome]) -> None:
+        """Know the unedited program from now on; it stands."""
+        commit = self._store.commit(self.root.files, None, f"{self._name}: baseline")
         self._archive.add(self._mutable(self.root.files))
         self._store.mark_best(commit)
-        return self._program(self.root, commit, baseline)
+        self._known[0] = Program(0, (), commit, tuple(baseline), self._shelf)
 
-    def edit(self, program: Program, edit: Edit) -> tuple[Snapshot, Outcome | None]:
-        """Return the edited snapshot, which counts as tried from now on; with an outcome if that decides before anything runs."""
-        program.tried.add(edit)
+    def __getitem__(self, number: int) -> Program:
+        return self._known[number]
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._known
+
+    def offers(self, move: Move) -> bool:
+        """Whether a move is legal: different edits of a known program; one alone was not tried on it before."""
+        program, script = self._known.get(move.parent), set(move.script)
+        if program is None or not 0 < len(script) == len(move.script):
+            return False
+        return script <= program.listed and not (len(script) == 1 and script <= program.tried)
+
+    def edit(self, parent: int, script: tuple[Edit, ...]) -> tuple[Snapshot, Outcome | None]:
+        """Return the edited snapshot, whose script counts as tried from now on; with an outcome if that decides before anything runs."""
+        program = self._known[parent]
+        self._mark_tried(parent, script)
         try:
-            snapshot = default_grammar().apply(program.graph, edit, protected=program.protected)
+            snapshot = program.apply(script)
         except EditError as error:
-            return program.snapshot, Outcome(Status.FAILED, detail=f"refused: {error}")
+            unedited = self.read(program.commit, program.promises)
+            return unedited, Outcome(Status.FAILED, detail=f"refused: {error}")
         if self._is_known(snapshot.files):
             return snapshot, Outcome(
                 Status.DUPLICATE, detail="the same program up to names and layout was tried before"
             )
         return snapshot, None
 
-    def edit_again(self, program: Program, proposal: Proposal) -> None:
+    def edit_again(self, proposal: Proposal) -> None:
         """Take note of a proposal that the ledger has already, with what became of it."""
-        program.tried.add(proposal.edit)
+        self._mark_tried(proposal.parent, proposal.script)
         self._is_known(self._store.files(proposal.commit))
 
-    def read(self, commit: str) -> Snapshot:
+    def read(self, commit: str, promises: tuple[str, ...] = ()) -> Snapshot:
         """Read a program version from the store."""
-        return Snapshot(self._store.files(commit), self.root.frozen)
+        return self._shelf.read(commit, promises)
 
     def reward(self, proposal: Proposal, verdict: Verdict) -> Reward:
         """Reward a proposal for its verdict and for what its program is beside those that are known."""
@@ -97,35 +172,22 @@ class Programs:
         status = status_of(proposal.outcomes)
         return reward_of(verdict, novelty=self._archive.novelty(files), complexity=grown, status=status)
 
-    def absorb(self, program: Program, trial: Trial) -> Program:
-        """Know a judged trial from now on; return the program that stands after it."""
-        if trial.ok:
-            self._archive.add(self._mutable(self._store.files(trial.commit)))
-        if not trial.kept:
-            return program
-        self._store.mark_best(trial.commit)
-        parent = self._by_digest[trial.parent]  # not always the incumbent: another trial may have been kept meanwhile
-        edited = default_grammar().apply(parent.graph, trial.edit, protected=parent.protected)
-        snapshot = replace(self.read(trial.commit), promises=edited.promises)
-        outcomes = trial.outcomes[: len(parent.standing.metrics)]
-        return self._program(snapshot, trial.commit, outcomes, previous=program.graph, trial=trial)
+    def absorb(self, trial: Trial, promises: tuple[str, ...]) -> None:
+        """Know a judged trial from now on; one that was kept stands."""
+        if not trial.ok:
+            return
+        self._archive.add(self._mutable(self._store.files(trial.commit)))
+        script = (*self._known[trial.parent].script, *trial.script)
+        outcomes = trial.outcomes[: len(self._known[0].outcomes)]  # one more confirms what is too good to be true
+        self._known[trial.number] = Program(trial.number, script, trial.commit, outcomes, self._shelf, promises)
+        if trial.kept:
+            self._store.mark_best(trial.commit)
+            self._best = trial.number
 
-    def _program(
-        self,
-        snapshot: Snapshot,
-        commit: str,
-        outcomes: Sequence[Outcome],
-        *,
-        previous: CodeGraph | None = None,
-        trial: Trial | None = None,
-    ) -> Program:
-        graph = build_graph(snapshot, previous=previous)
-        protected = protected_slots(graph, self._target.protected)
-        edits = tuple(default_grammar().edits(graph, protected=protected))
-        standing, curve = incumbent_of(outcomes), outcomes[0].curve
-        program = Program(snapshot, graph, commit, standing, curve, protected, edits, trial)
-        self._by_digest[snapshot.digest] = program
-        return program
+    def _mark_tried(self, parent: int, script: tuple[Edit, ...]) -> None:
+        if len(script) == 1:
+            program = self._known[parent]
+            self._known[parent] = replace(program, tried=program.tried | {*script})
 
     def _is_known(self, files: Mapping[str, bytes]) -> bool:
         digest = canonical_digest(self._mutable(files))

@@ -36,14 +36,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An edit that became a program version, with what its runs did so far."""
+    """A move that became a program version, with what its runs did so far."""
 
     number: int
-    edit: Edit
-    parent: str  # digest of the snapshot that the edit was made on
+    parent: int  # the trial whose program was edited; 0: the unedited target
+    script: tuple[Edit, ...]  # what was edited, all at once
     snapshot: str  # digest of the edited snapshot
     commit: str  # the program version in objects.git
     known: int = 0  # trials that were fed back to the policy before it proposed this one
+    promises: tuple[str, ...] = ()  # what later edits of the program have to keep
     outcomes: tuple[Outcome, ...] = ()  # first the search seed, then the confirmations
 
 
@@ -91,5 +92,5 @@ class Record:
 
     @property
     def incumbent(self) -> Trial | None:
-        """The trial that the next edit is made on; None while that is the baseline."""
+        """The trial that the next ones are judged against; None while that is the baseline."""
         return self.kept[-1] if self.kept else None

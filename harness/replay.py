@@ -101,6 +101,11 @@ class State:
     def _propose(self, proposal: Proposal) -> None:
         last = next(reversed(self.proposals), 0)
         require(proposal.number > last, f"trial {proposal.number} is proposed after trial {last}")
+        on = self.trials.get(proposal.parent)
+        require(
+            proposal.parent == 0 or (on is not None and on.ok),
+            f"trial {proposal.number} is made on trial {proposal.parent}, which was not measured",
+        )
         require(not proposal.outcomes, f"trial {proposal.number} is proposed with outcomes; add its runs one by one")
         self.proposals[proposal.number] = proposal
 
@@ -112,7 +117,7 @@ class State:
     def _judge(self, number: int, verdict: Verdict, reward: Reward) -> None:
         proposal = self._open_proposal(number)
         require(bool(proposal.outcomes), f"trial {number} is judged before it ran")
-        made = (proposal.edit, proposal.parent, proposal.snapshot, proposal.commit, proposal.outcomes)
+        made = (proposal.parent, proposal.script, proposal.snapshot, proposal.commit, proposal.outcomes)
         self.trials[number] = Trial(number, *made, verdict, reward)
 
     def _judged(self, number: int) -> int:
@@ -167,13 +172,14 @@ def _outcome(body: dict[str, Any]) -> Outcome:
 
 
 def _proposal(body: dict[str, Any]) -> Proposal:
-    edit = Edit(**{**body["edit"], "choice": _pairs(body["edit"]["choice"])})
-    return Proposal(**{**body, "edit": edit, "outcomes": tuple(_outcome(outcome) for outcome in body["outcomes"])})
+    script = tuple(Edit(**{**edit, "choice": _pairs(edit["choice"])}) for edit in body["script"])
+    outcomes = tuple(_outcome(outcome) for outcome in body["outcomes"])
+    return Proposal(**{**body, "script": script, "promises": tuple(body["promises"]), "outcomes": outcomes})
 
 
 def _verdict(body: dict[str, Any]) -> Verdict:
-    metric, gain, z = (_scalar(body[name]) for name in ("metric", "gain", "z"))
-    return Verdict(Decision(body["decision"]), metric, gain, z, body["reason"])
+    numbers = {name: _scalar(body[name]) for name in ("metric", "gain", "z", "lead")}
+    return Verdict(Decision(body["decision"]), reason=body["reason"], **numbers)
 
 
 def _reward(body: dict[str, Any]) -> Reward:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.conclude import evaluation, script_of
 from harness.report.facts import Best, StoppingFacts, count_failures, find_best, measure_noise, stopping_facts
 from harness.values import Decision
+from mutator.edit import print_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,12 +36,13 @@ def standing_json(record: Record) -> dict[str, object]:
         if best is None
         else {
             "trial": best.trial.number,
-            "edit": best.trial.edit.uri,
+            "edit": print_script(best.trial.script),
+            "parent": best.trial.parent,
             "metric": best.metric,
             "gain": best.gain,
             "gain_sd": best.in_sd,
         },
-        "kept": [trial.edit.uri for trial in record.kept],
+        "kept": [print_script(trial.script) for trial in record.kept],
         "verdicts": _count_verdicts(record),
         "failures": dict(count_failures(record.trials)),
         "final": asdict(final) if (final := evaluation(record)) else None,
@@ -102,9 +104,10 @@ def _best_line(record: Record) -> str:
     change = best.gain * record.settings.sign
     percent = "" if math.isnan(best.percent) else f", {math.copysign(best.percent, change):+.1f} %"
     figures = f"{record.settings.metric} {best.metric:.5g} against {best.baseline:.5g} ({change:+.3g}{percent}, {best.in_sd:.1f} sd)"
-    n_others = len(script_of(record)) - 1
+    n_others = sum(len(trial.script) for trial in script_of(record)[:-1])
     others = f" on {n_others} more" if n_others else ""
-    return f"{figures} on the same {best.n} fresh seeds, trial {best.trial.number}: {best.trial.edit.address}{others}"
+    edits = print_script(best.trial.script, anchors=False)
+    return f"{figures} on the same {best.n} fresh seeds, trial {best.trial.number}: {edits}{others}"
 
 
 def _best(record: Record) -> Best | None:

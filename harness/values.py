@@ -100,6 +100,7 @@ class Verdict:
     gain: float  # that difference, in the metric's unit; NaN likewise
     z: float  # gain / standard error of that difference; NaN likewise
     reason: str
+    lead: float = math.nan  # of the metric over the baseline's mean, in sd of its replicates; NaN likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,11 @@ class Reward:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One proposed edit, what became of it, and what was decided. Append-only: it has exactly one terminal result."""
+    """One proposed move, what became of it, and what was decided. Append-only: it has exactly one terminal result."""
 
     number: int  # from 1; baseline replicates are no trials
-    edit: Edit
-    parent: str  # digest of the snapshot that the edit was made on
+    parent: int  # the trial whose program was edited; 0: the unedited target
+    script: tuple[Edit, ...]  # what was edited, all at once
     snapshot: str  # digest of the edited snapshot
     commit: str  # the program version in objects.git
     outcomes: tuple[Outcome, ...]  # first the search seed, then the confirmations
@@ -151,3 +152,8 @@ class Trial:
     def reward_total(self) -> float:
         """What the policy learns from."""
         return self.reward.total
+
+    @property
+    def lead(self) -> float:
+        """How far it is ahead of the unedited target: see Verdict.lead."""
+        return self.verdict.lead

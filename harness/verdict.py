@@ -185,9 +185,9 @@ def judge(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, si
     if decision is Decision.KEEP and (doubt := _doubt(outcomes, incumbent, noise, gain=gain, sign=sign)):
         decision, reason = Decision.NOT_PROVEN, doubt
     metric = incumbent.mean + sign * gain
-    return Verdict(
-        decision, metric, gain, z, f"{reason} (z {z:.2f}, seeds {len(gains)}; a keep needs {noise.margin:.2f})"
-    )
+    lead = sign * (metric - noise.mean) / noise.sd
+    said = f"{reason} (z {z:.2f}, seeds {len(gains)}; a keep needs {noise.margin:.2f})"
+    return Verdict(decision, metric, gain, z, said, lead)
 
 
 def _doubt(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, gain: float, sign: float) -> str:

@@ -23,13 +23,12 @@ from harness.replay import plain
 from harness.sources import read_target
 from harness.values import Scoring, Status, TrialError
 from harness.verdict import judge, noise_of
-from mutator.edit import EditError
+from mutator.edit import EditError, print_script
 from targets.manifest import Target, TargetError, Unit, load_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from harness.programs import Program
     from harness.record import Proposal, Record
     from harness.values import Outcome, Reward, Trial
 
@@ -117,17 +116,14 @@ class _Versions:
     def check_lineage(self) -> tuple[str, list[str]]:
         """Compare commits, their parents and the references with the ledger."""
         faults = [*self.store.inspect_files(), *self._marks()]
-        commits = {self.record.settings.sources: self.root}
-        commits |= {trial.snapshot: trial.commit for trial in self.record.kept}
+        commits = {0: self.root, **{trial.number: trial.commit for trial in self.record.trials if trial.ok}}
         for proposal in self.record.proposals:
             with _collecting(faults, f"trial {proposal.number}"):
                 files = self.store.files(proposal.commit)
                 if Snapshot(files).digest != proposal.snapshot:
                     faults.append(f"trial {proposal.number}: its files are not those of snapshot {proposal.snapshot}")
-                parent = commits.get(proposal.parent)
-                if parent is None:
-                    faults.append(f"trial {proposal.number}: was made on {proposal.parent}, which is no incumbent")
-                elif proposal.commit != name_version(files, parent, proposal.edit.uri, time_s=proposal.number):
+                edits, parent = print_script(proposal.script), commits[proposal.parent]
+                if proposal.commit != name_version(files, parent, edits, time_s=proposal.number):
                     faults.append(f"trial {proposal.number}: commit {proposal.commit} is not that of its edit")
         if self.root and Snapshot(self.store.files(self.root)).digest != self.record.settings.sources:
             faults.append(f"baseline: the files of {self.root} are not those that the campaign began with")
@@ -206,25 +202,27 @@ class _Course:
         root = Snapshot(self._versions.store.files(self._versions.root), frozen)
         store = _Unwritten(self._versions.store.folder, self._versions.root)
         programs = Programs(self._target, store, root=root)
-        program = programs.begin(record.baseline)
+        programs.begin(record.baseline)
         noise = noise_of(record.baseline)
         judged = {trial.number: trial for trial in record.trials}
         number, n_fed = 1, 0
         while True:
             proposal, trial = self._versions.proposals.get(number), judged.get(n_fed + 1)
             if proposal is not None and proposal.known == n_fed:
-                faults += _differing_edit(programs, program, proposal)
+                faults += _differing_edit(programs, proposal)
                 number += 1
             elif trial is not None and n_fed + 1 < number:
-                verdict = judge(trial.outcomes, program.standing, noise, sign=self._target.sign)
+                verdict = judge(trial.outcomes, programs.incumbent.standing, noise, sign=self._target.sign)
                 if plain(verdict) != plain(trial.verdict):
                     faults.append(
                         f"trial {trial.number}: verdict {_say(trial)}, but what was measured says {verdict.decision}"
                     )
-                reward = programs.reward(self._versions.proposals[trial.number], verdict)
+                made = self._versions.proposals[trial.number]
+                reward = programs.reward(made, verdict)
                 if not _equal(reward, trial.reward):
                     faults.append(f"trial {trial.number}: reward {trial.reward.total:g}, recomputed {reward.total:g}")
-                program, n_fed = programs.absorb(program, trial), trial.number
+                programs.absorb(trial, made.promises)
+                n_fed = trial.number
             else:
                 break
         if number <= len(record.proposals) or n_fed < len(record.trials):
@@ -260,14 +258,14 @@ class _Course:
             yield f"refs/heads/shrunk is not the program that the last evaluation leads to, {name}"
 
 
-def _differing_edit(programs: Programs, program: Program, proposal: Proposal) -> Iterator[str]:
-    """Say where an edit that is applied again leads somewhere else than the ledger says."""
+def _differing_edit(programs: Programs, proposal: Proposal) -> Iterator[str]:
+    """Say where edits that are applied again lead somewhere else than the ledger says."""
     who = f"trial {proposal.number}"
-    if program.snapshot.digest != proposal.parent:
-        yield f"{who}: was made on {proposal.parent}, the incumbent was {program.snapshot.digest}"
+    if proposal.parent not in programs:
+        yield f"{who}: was made on trial {proposal.parent}, which was not known then"
         return
-    snapshot, fault = programs.edit(program, proposal.edit)
-    if snapshot.digest != proposal.snapshot:
+    snapshot, fault = programs.edit(proposal.parent, proposal.script)
+    if (snapshot.digest, snapshot.promises) != (proposal.snapshot, proposal.promises):
         yield f"{who}: its edit makes {snapshot.digest}, the ledger has {proposal.snapshot}"
     known = next((outcome.status for outcome in proposal.outcomes if not outcome.isolation), None)
     if fault is not None and proposal.outcomes and known is not fault.status:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from graph.build import build_graph
 from graph.snapshot import Snapshot, python_files, read_snapshot
-from mutator.edit import Edit, EditError, parse_edit
+from mutator.edit import Edit, EditError, parse_edit, print_script
 from mutator.grammar import Grammar
 from mutator.merge import merge
 from mutator.patch import Patch, difference
@@ -107,10 +107,15 @@ class Code:
         Raises: Refused: two of them touch the same bytes (both are named), or the union does not verify. Else as `apply`.
         """
         found = tuple(map(_edit, edits))
-        patch, promises = merge(self.grammar, self.graph, found, protected=self.protected)
+        return self._after(self.edited(*found), found)
+
+    def edited(self, *edits: Edit) -> Snapshot:
+        """Return the sources that `apply_together` leads to, without building their graph; see there for what it raises."""
+        if len(edits) == 1:
+            return self.grammar.apply(self.graph, edits[0], protected=self.protected)
+        patch, promises = merge(self.grammar, self.graph, edits, protected=self.protected)
         changed = patch.apply(self.snapshot.files)
-        uri = " ".join(edit.uri for edit in found)
-        return self._after(self.snapshot.with_files(changed, edit=uri, promises=promises), found)
+        return self.snapshot.with_files(changed, edit=print_script(edits), promises=promises)
 
     def undo(self) -> Self:
         """Return the code before its last edit.

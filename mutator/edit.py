@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Scalar = str | int | float | bool
 Choice = tuple[tuple[str, Scalar], ...]
@@ -56,6 +60,11 @@ class Edit:
     def address(self) -> str:
         """Print the edit as a person would type it: without the anchor."""
         return replace(self, anchor="").uri
+
+
+def print_script(script: Iterable[Edit], *, anchors: bool = True) -> str:
+    """Print edits on one line; without anchors, as a person would type them."""
+    return " + ".join(edit.uri if anchors else edit.address for edit in script)
 
 
 def parse_edit(uri: str) -> Edit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policy.draw import open_stream
+from policy.protocol import Move
 from policy.random import pick_by_prior
 from policy.tally import Tallies, identify
 
@@ -25,23 +26,25 @@ class LocalPolicy:
         self._seed = seed
         self._kinds, self._sites, self._edits = Tallies(), Tallies(), Tallies()
 
-    def propose(self, scene: Scene, n: int) -> tuple[Edit, ...]:
-        """Pick at most n different edits, first those that were tried on no incumbent."""
-        fresh = [edit for edit in scene.edits if self._edits[identify(edit)].n == 0]
-        stale = [edit for edit in scene.edits if self._edits[identify(edit)].n > 0]
+    def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
+        """Pick at most n different edits of the incumbent, first those that were tried on no program."""
+        edits = scene.edits
+        fresh = [edit for edit in edits if self._edits[identify(edit)].n == 0]
+        stale = [edit for edit in edits if self._edits[identify(edit)].n > 0]
         picked: list[Edit] = []
-        for number in range(scene.number, scene.number + min(n, len(scene.edits))):
+        for number in range(scene.number, scene.number + min(n, len(edits))):
             left = fresh or stale
             picked.append(self._pick(left, scene.priors, open_stream(self._seed, "local", number)))
             left.remove(picked[-1])
-        return tuple(picked)
+        return tuple(Move(scene.incumbent.number, (edit,)) for edit in picked)
 
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Count what the trials earned for their kinds, their sites and themselves."""
         for trial in trials:
-            self._kinds.add(trial.edit.kind, trial)
-            self._sites.add(trial.edit.site, trial)
-            self._edits.add(identify(trial.edit), trial)
+            for edit in trial.script:
+                self._kinds.add(edit.kind, trial)
+                self._sites.add(edit.site, trial)
+                self._edits.add(identify(edit), trial)
 
     def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
         """Count the trials; proposing leaves no trace."""

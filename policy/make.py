@@ -1,7 +1,11 @@
-"""The one door to the policies: a name and a seed in, a policy out. torch is imported only when the policy needs it."""
+"""The one door to the policies: a name and a seed in, a policy out. torch is imported only when the policy needs it.
+
+A package brings a policy of its own by an entry point of the group `codegraft.policies`: a name, and what makes a policy of a seed.
+"""
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from policy.local import LocalPolicy
@@ -9,25 +13,57 @@ from policy.protocol import PolicyError
 from policy.random import RandomPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from importlib.metadata import EntryPoint
+
     from policy.protocol import Policy
 
-POLICIES = ("random", "local", "ppo")
+GROUP = "codegraft.policies"
 
 
 def make_policy(name: str, seed: int) -> Policy:
     """Build a policy for one campaign.
 
+    Raises: PolicyError: no policy has that name, or the package that brings it is broken.
+    """
+    refuse_unknown(name)
+    return OWN[name](seed) if name in OWN else _make_foreign(_foreign()[name], seed)
+
+
+def refuse_unknown(name: str) -> None:
+    """Let the name of a policy through, without importing it.
+
     Raises: PolicyError: no policy has that name.
     """
-    if name == "random":
-        return RandomPolicy(seed)
-    if name == "local":
-        return LocalPolicy(seed)
-    if name == "ppo":
-        import torch  # noqa: PLC0415 - keeps torch and transformers out of --help
+    if name not in (known := (*OWN, *_foreign())):
+        raise PolicyError(f"policy {name!r}: is not known; write one of {', '.join(known)}")
 
-        from policy.ppo import PpoPolicy  # noqa: PLC0415
 
-        torch.set_num_threads(1)  # sums depend on the number of threads, and the other cores train
-        return PpoPolicy(seed)
-    raise PolicyError(f"policy {name!r}: is not known; write one of {', '.join(POLICIES)}")
+def _make_ppo(seed: int) -> Policy:
+    import torch  # noqa: PLC0415 - keeps torch and transformers out of --help
+
+    from policy.ppo import PpoPolicy  # noqa: PLC0415
+
+    torch.set_num_threads(1)  # sums depend on the number of threads, and the other cores train
+    return PpoPolicy(seed)
+
+
+OWN: Mapping[str, Callable[[int], Policy]] = {"random": RandomPolicy, "local": LocalPolicy, "ppo": _make_ppo}
+
+
+def _foreign() -> dict[str, EntryPoint]:
+    """Return the policies that installed packages bring; none takes a name of ours."""
+    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    return {point.name: point for point in found if point.name not in OWN}
+
+
+def _make_foreign(point: EntryPoint, seed: int) -> Policy:
+    try:
+        policy: Policy = point.load()(seed)
+    except Exception as error:  # code of others may fail in any way
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise PolicyError(f"policy {point.name}: {point.value} makes none ({said}); repair its package") from error
+    lacking = [verb for verb in ("propose", "feedback", "recover") if not callable(getattr(policy, verb, None))]
+    if lacking:
+        raise PolicyError(f"policy {point.name}: {point.value} makes none, it has no {lacking[0]}; repair its package")
+    return policy

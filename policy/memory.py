@@ -49,26 +49,27 @@ class Memory:
     def __init__(self) -> None:
         self.overall = Tally()
         self.kinds, self.sites, self.edits = Tallies(), Tallies(), Tallies()  # by kind, by slot, by `identify`
-        self._trials: list[Rows] = []  # (TRIAL_WIDTH,) each, oldest first
+        self._trials: list[Rows] = []  # (TRIAL_WIDTH,) per edit, oldest first
         self._points: list[Rows] = []  # (_POINT_WIDTH,) each
         self._rewards: list[float] = []
         self._surrogate: Surrogate | None = None  # fitted to all trials, once someone asked
 
     def add(self, trial: Tried, graph: CodeGraph) -> None:
-        """Remember a trial of an edit of this graph.
+        """Remember a trial of edits of this graph: each is told what all of them earned.
 
         Raises: PolicyError: the reward is not finite.
         """
-        edit, reward = trial.edit, trial.reward_total
-        content = encode_edits(graph, (edit,))
-        point = self._locate((edit,), content)[0]
+        result = np.array([squash(trial.reward_total), trial.ok, trial.kept], np.float32)
+        content = encode_edits(graph, trial.script)
+        points = self._locate(trial.script, content)
         self.overall = self.overall.add(trial)
-        self.kinds.add(edit.kind, trial)
-        self.sites.add(edit.site, trial)
-        self.edits.add(identify(edit), trial)
-        self._trials.append(np.append(content[0], np.array([squash(reward), trial.ok, trial.kept], np.float32)))
-        self._points.append(point)
-        self._rewards.append(reward)
+        self._points += list(points)
+        self._trials += [np.append(row, result) for row in content]
+        self._rewards += [trial.reward_total] * len(trial.script)
+        for edit in trial.script:
+            self.kinds.add(edit.kind, trial)
+            self.sites.add(edit.site, trial)
+            self.edits.add(identify(edit), trial)
         self._surrogate = None
 
     def recall(self, n: int) -> Rows:

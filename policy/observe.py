@@ -58,15 +58,15 @@ class Observation:
     log_improvement: Tensor  # (M,) log expected improvement, by the surrogate
 
 
-def observe(scene: Scene, memory: Memory, stream: Random) -> Observation:
-    """Look at a scene with at least one edit; the stream decides which enter when there are too many."""
-    content = encode_edits(scene.graph, scene.edits)
-    belief = memory.believe(scene.edits, content)
+def observe(scene: Scene, edits: Sequence[Edit], memory: Memory, stream: Random) -> Observation:
+    """Look at a scene's edits, at least one; the stream decides which enter when there are too many."""
+    content = encode_edits(scene.graph, edits)
+    belief = memory.believe(edits, content)
     surrogate = torch.stack([belief.mean, belief.deviation, belief.log_improvement], 1).float().numpy()  # (M, 3)
-    log_prior = _spread(scene.edits, scene.priors)
+    log_prior = _spread(edits, scene.priors)
     weights = (log_prior + surrogate[:, 2]).tolist()
     entering = sorted(draw_without_replacement(weights, MAX_OPTIONS, stream))
-    edits = tuple(scene.edits[i] for i in entering)
+    n_edits, edits = len(edits), tuple(edits[i] for i in entering)
     content, surrogate = content[entering], surrogate[entering]
     kinds, first_of_kind, kind_of = np.unique([e.kind for e in edits], return_index=True, return_inverse=True)
     sites, first_of_site, site_of = np.unique([e.site for e in edits], return_index=True, return_inverse=True)
@@ -74,7 +74,7 @@ def observe(scene: Scene, memory: Memory, stream: Random) -> Observation:
     of_sites = _encode_tallies(memory.sites[str(site)] for site in sites)
     of_edits = _encode_tallies(memory.edits[identify(edit)] for edit in edits)
     parts = (
-        _encode_scene(scene, memory),
+        _encode_scene(scene, n_edits, memory),
         np.concatenate([content[first_of_kind, :CODE_WIDTH], of_kinds], 1),
         np.concatenate([content[first_of_site, CODE_WIDTH:-CHOICE_WIDTH], of_sites], 1),
         memory.recall(MAX_TRIALS),
@@ -87,10 +87,10 @@ def observe(scene: Scene, memory: Memory, stream: Random) -> Observation:
     return Observation(edits, *(torch.from_numpy(part) for part in parts))
 
 
-def _encode_scene(scene: Scene, memory: Memory) -> Rows:
+def _encode_scene(scene: Scene, n_edits: int, memory: Memory) -> Rows:
     """Return (1, SCENE_WIDTH): how far the campaign is, how long it will be, how much there is to choose from, what it earned."""
     progress = min(1.0, scene.number / max(1, scene.n_trials))
-    sizes = [progress, math.log1p(scene.n_trials) / 5, math.log1p(len(scene.edits)) / 5]
+    sizes = [progress, math.log1p(scene.n_trials) / 5, math.log1p(n_edits) / 5]
     return np.append(np.array(sizes, np.float32), _encode_tallies([memory.overall]))[None]
 
 

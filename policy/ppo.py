@@ -19,7 +19,7 @@ from policy.learn import Step, block, improve, renormalise, roll_out
 from policy.memory import Memory
 from policy.network import EditNetwork, collate
 from policy.observe import observe
-from policy.protocol import PolicyError
+from policy.protocol import Move, PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,19 +49,19 @@ class PpoPolicy:
         self._window: deque[Step] = deque(maxlen=WINDOW)
         self._pending: dict[int, tuple[Scene, Observation]] = {}  # what was shown, by the first number proposed on it
 
-    def propose(self, scene: Scene, n: int) -> tuple[Edit, ...]:
-        """Sample at most n different edits out of scene.edits, one after the other without replacement."""
+    def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
+        """Sample at most n different edits of the incumbent, one after the other without replacement."""
         if not scene.edits:
             return ()
         observation = self._remember(scene)
         stream = open_stream(self._seed, "edits", scene.number)
         drawn = draw_without_replacement(self._log_probs(observation).tolist(), n, stream)
-        return tuple(observation.edits[i] for i in drawn)
+        return tuple(Move(scene.incumbent.number, (observation.edits[i],)) for i in drawn)
 
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Learn from the finished trials of one proposal, in the order of their numbers; later ones may be under way.
 
-        An edit that the policy could not have proposed (another policy did) is remembered, but is no step to learn from.
+        What the policy could not have proposed (another policy did) is remembered, but is no step to learn from.
         Raises: PolicyError: no proposal that waits for feedback began with this trial, or a reward is not finite.
         """
         if not trials:
@@ -99,20 +99,20 @@ class PpoPolicy:
         read_checkpoint(path, self._network, self._optimizer)
 
     def _remember(self, scene: Scene) -> Observation:
-        self._pending[scene.number] = scene, self._look(scene)
+        self._pending[scene.number] = scene, self._look(scene, scene.edits)
         return self._pending[scene.number][1]
 
-    def _look(self, scene: Scene) -> Observation:
-        return observe(scene, self._memory, open_stream(self._seed, "options", scene.number))
+    def _look(self, scene: Scene, edits: Sequence[Edit]) -> Observation:
+        return observe(scene, edits, self._memory, open_stream(self._seed, "options", scene.number))
 
     def _log_probs(self, observation: Observation) -> Tensor:
         with torch.no_grad():
             return self._network.decide(collate([observation]))[0][0]  # (M,)
 
     def _steps(self, observation: Observation, trials: Sequence[Tried]) -> list[Step]:
-        rows = {edit: row for row, edit in enumerate(observation.edits)}
-        known = [trial for trial in trials if trial.edit in rows]
-        picked = tuple(rows[trial.edit] for trial in known)
+        rows: dict[tuple[Edit, ...], int] = {(edit,): row for row, edit in enumerate(observation.edits)}
+        known = [trial for trial in trials if trial.script in rows]
+        picked = tuple(rows[trial.script] for trial in known)
         before = [picked[:i] for i in range(len(picked))]
         blocked = block((len(picked), len(rows)), before)
         log_probs = renormalise(self._log_probs(observation).expand(blocked.shape), blocked)
@@ -123,7 +123,7 @@ class PpoPolicy:
 
     def _successor(self, scene: Scene, trials: Sequence[Tried]) -> Observation | None:
         """Look at what comes after these trials, as far as it is known: the same program, with these edits tried."""
-        tried = {trial.edit for trial in trials}
-        left = tuple(edit for edit in scene.edits if edit not in tried)
+        tried = {edit for trial in trials for edit in trial.script}
+        left = [edit for edit in scene.edits if edit not in tried]
         number = trials[-1].number + 1
-        return self._look(replace(scene, edits=left, number=number)) if left and number <= scene.n_trials else None
+        return self._look(replace(scene, number=number), left) if left and number <= scene.n_trials else None

@@ -1,7 +1,13 @@
-"""What a search policy is: propose edits for a scene, learn from the trials they became, recover from a ledger's history.
+"""What a search policy is: propose moves for a scene, learn from the trials they became, recover from a ledger's history.
 
-Every policy, the learned one and each baseline, is this protocol and nothing else. All randomness is counter-based: it is drawn from
-(campaign seed, trial number), so a policy that recovers proposes what the uninterrupted one would have proposed.
+Every policy, the learned one and each baseline, is this protocol and nothing else. A move starts at any program that was measured and
+makes one or several edits of it; wherever it starts, its trial is judged against the incumbent.
+
+A policy may rely on this: the trials of its moves are fed back to it one proposal after the other, in the order of their numbers, while
+later ones are under way; rewards are finite; a program of a scene stays as it was shown, also when the scene is kept; `graph` and `edits`
+of a parent are built when they are asked for (a third of a second, the last few are kept) and cost nothing otherwise.
+In return, all randomness is counter-based: it is drawn from (campaign seed, trial number), so that a policy that recovers proposes what
+the uninterrupted one would have proposed. `policy.testing.check_policy` tries all of this out.
 """
 
 from __future__ import annotations
@@ -21,6 +27,66 @@ class PolicyError(Exception):
     """A policy that cannot propose, or a checkpoint that does not fit."""
 
 
+class Parent(Protocol):
+    """A measured program, from which a move may start."""
+
+    @property
+    def number(self) -> int:
+        """Of the trial that made it; 0: the unedited target."""
+        ...
+
+    @property
+    def script(self) -> tuple[Edit, ...]:
+        """The edits that lead to it from the unedited target, oldest first."""
+        ...
+
+    @property
+    def graph(self) -> CodeGraph:
+        """Its code graph; built when asked for."""
+        ...
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """Its legal edits, but for those that were tried on it alone, in a fixed order; listed when asked for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a policy proposes: edits of one parent, planned together on it.
+
+    One edit alone is one of parent.edits. In a longer script each is legal on the parent, tried alone or not; where two of them are in
+    conflict, the trial fails.
+    """
+
+    parent: int  # its number
+    script: tuple[Edit, ...]  # at least one, no two equal
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a policy may look at before it proposes."""
+
+    incumbent: Parent
+    parents: tuple[Parent, ...]  # all programs that were measured and fed back, by number: the unedited target is first
+    number: int  # of the first trial to propose
+    n_trials: int  # the campaign's length
+    n_known: int = 0  # trials that had been fed back when this was shown; the ones between are under way
+    priors: Mapping[str, float] = field(
+        default_factory=dict
+    )  # of kinds: how often to try them before anything is known; else 1
+
+    @property
+    def graph(self) -> CodeGraph:
+        """The incumbent's graph."""
+        return self.incumbent.graph
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The incumbent's edits."""
+        return self.incumbent.edits
+
+
 class Tried(Protocol):
     """What a policy sees of a trial; the harness's Trial is one."""
 
@@ -30,8 +96,13 @@ class Tried(Protocol):
         ...
 
     @property
-    def edit(self) -> Edit:
-        """What was tried."""
+    def parent(self) -> int:
+        """Number of the program that the move started from."""
+        ...
+
+    @property
+    def script(self) -> tuple[Edit, ...]:
+        """What was tried on it."""
         ...
 
     @property
@@ -40,8 +111,13 @@ class Tried(Protocol):
         ...
 
     @property
+    def lead(self) -> float:
+        """Gain over the unedited target in standard deviations of its replicates, positive when better; NaN when it was not measured."""
+        ...
+
+    @property
     def ok(self) -> bool:
-        """Whether it was measured."""
+        """Whether it was measured: then it is a parent from now on."""
         ...
 
     @property
@@ -50,25 +126,11 @@ class Tried(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What a policy may look at before it proposes."""
-
-    graph: CodeGraph  # of the incumbent
-    edits: tuple[Edit, ...]  # the legal edits of the incumbent that were not tried on it yet, in a fixed order
-    number: int  # of the first trial to propose
-    n_trials: int  # the campaign's length
-    n_known: int = 0  # trials that had been fed back when this was shown; the ones between are under way
-    priors: Mapping[str, float] = field(
-        default_factory=dict
-    )  # of kinds: how often to try them before anything is known; else 1
-
-
 class Policy(Protocol):
     """One search strategy."""
 
-    def propose(self, scene: Scene, n: int) -> tuple[Edit, ...]:
-        """Pick at most n different edits out of scene.edits."""
+    def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
+        """Pick at most n different moves, none where nothing is left to try; then it is asked again after more feedback."""
         ...
 
     def feedback(self, trials: Sequence[Tried]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policy.draw import open_stream
+from policy.protocol import Move
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,14 +21,14 @@ class RandomPolicy:
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def propose(self, scene: Scene, n: int) -> tuple[Edit, ...]:
-        """Pick at most n different edits out of scene.edits."""
+    def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
+        """Pick at most n different edits of the incumbent."""
         left = list(scene.edits)
         picked: list[Edit] = []
         for number in range(scene.number, scene.number + min(n, len(left))):
             picked.append(pick_by_prior(left, scene.priors, open_stream(self._seed, "random", number)))
             left.remove(picked[-1])
-        return tuple(picked)
+        return tuple(Move(scene.incumbent.number, (edit,)) for edit in picked)
 
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Learn nothing."""

@@ -19,7 +19,7 @@ from harness.objects import ObjectStore
 from harness.record import Proposal, Settings
 from harness.values import Outcome, Reward, Status
 from harness.verdict import incumbent_of, judge, noise_of, screen
-from mutator.edit import Edit
+from mutator.edit import Edit, print_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,7 +116,7 @@ class Fabrication:
         self.ledger = Ledger.create(folder, settings)
         self.best = Snapshot(SOURCES)
         self.commits = {self.best.digest: self.store.commit(SOURCES, None, "baseline")}
-        self.number = 0
+        self.number = self.parent = 0
         self.sign = 1.0 if settings.direction == "maximize" else -1.0
         baseline = [ran(metric, seed=index) for index, metric in enumerate(metrics)]
         for index, outcome in enumerate(baseline):
@@ -124,13 +124,14 @@ class Fabrication:
         if len(baseline) > 1:
             self.noise, self.incumbent = noise_of(baseline), incumbent_of(baseline)
 
-    def propose(self, edit: Edit, files: Mapping[str, bytes]) -> Snapshot:
+    def propose(self, edits: Edit | tuple[Edit, ...], files: Mapping[str, bytes]) -> Snapshot:
         self.number += 1
-        snapshot = self.best.with_files({**self.best.files, **files}, edit=edit.uri)
+        script = edits if isinstance(edits, tuple) else (edits,)
+        snapshot = self.best.with_files({**self.best.files, **files}, edit=print_script(script))
         parent = self.commits[self.best.digest]
         self.commits.setdefault(snapshot.digest, self.store.commit(snapshot.files, parent, f"trial {self.number}"))
         self.ledger.add_proposal(
-            Proposal(self.number, edit, self.best.digest, snapshot.digest, self.commits[snapshot.digest])
+            Proposal(self.number, self.parent, script, snapshot.digest, self.commits[snapshot.digest])
         )
         return snapshot
 
@@ -146,7 +147,7 @@ class Fabrication:
         )
         trial = self.ledger.add_verdict(self.number, replace(verdict, reason=reason or verdict.reason), Reward(terms))
         if trial.kept:
-            self.best, self.incumbent = snapshot, incumbent_of(outcomes)
+            self.best, self.parent, self.incumbent = snapshot, self.number, incumbent_of(outcomes)
 
     def finish(self, reason: str) -> None:
         self.ledger.stop(reason)
@@ -238,7 +239,9 @@ class Plan:
 
     direction: str
     baseline: tuple[Outcome, ...]
-    trials: tuple[tuple[int, Edit, tuple[Outcome, ...], bool], ...]  # the gap before its number, edit, runs, judged
+    trials: tuple[
+        tuple[int, tuple[Edit, ...], tuple[Outcome, ...], bool], ...
+    ]  # the gap before its number, script, runs, judged
     reason: str | None
 
 
@@ -259,9 +262,9 @@ def _fabricate(folder: Path, plan: Plan) -> None:
     if len(plan.baseline) > 1 and all(outcome.ok for outcome in plan.baseline):
         baseline = campaign.ledger.record.baseline
         campaign.noise, campaign.incumbent = noise_of(baseline), incumbent_of(baseline)
-        for gap, edit, outcomes, is_judged in plan.trials:
+        for gap, script, outcomes, is_judged in plan.trials:
             campaign.number += gap
-            snapshot = campaign.propose(edit, {"config.py": f"{campaign.number}".encode()})
+            snapshot = campaign.propose(script, {"config.py": f"{campaign.number}".encode()})
             seeds = [seed for seed, _ in campaign.incumbent.metrics]
             runs = [replace(outcome, seed=seed) for seed, outcome in zip(seeds, outcomes, strict=False)]
             if is_judged and runs:
@@ -300,7 +303,8 @@ def plans() -> st.SearchStrategy[Plan]:
     choice = st.dictionaries(name, scalar, max_size=2).map(lambda found: tuple(sorted(found.items())))
     kind = st.sampled_from(["set-literal", "swap-activation"]) | name
     edit = st.builds(Edit, kind=kind, site=name, choice=choice, anchor=name)
-    trial = st.tuples(st.integers(0, 2), edit, st.lists(measured | broken, max_size=2).map(tuple), st.booleans())
+    script = st.lists(edit, min_size=1, max_size=3).map(tuple)
+    trial = st.tuples(st.integers(0, 2), script, st.lists(measured | broken, max_size=2).map(tuple), st.booleans())
     return st.builds(
         Plan,
         direction=st.sampled_from(["minimize", "maximize"]),

@@ -20,8 +20,8 @@ from harness.record import Settings
 from harness.sources import read_target
 from harness.values import Decision, Outcome, Reward, Status, Trial, Verdict
 from harness.verdict import Noise
-from mutator.edit import parse_edit
-from policy.protocol import PolicyError
+from mutator.edit import parse_edit, print_script
+from policy.protocol import Move, PolicyError
 from policy.random import RandomPolicy
 from targets.manifest import load_target
 
@@ -42,7 +42,15 @@ def facts(folder):
     """What must be equal between two campaigns: everything but times, sizes and log tails."""
     record = read_record(folder)
     trials = [
-        (t.number, t.edit, t.parent, t.commit, [(o.status, o.metric, o.seed) for o in t.outcomes], t.verdict, t.reward)
+        (
+            t.number,
+            t.parent,
+            t.script,
+            t.commit,
+            [(o.status, o.metric, o.seed) for o in t.outcomes],
+            t.verdict,
+            t.reward,
+        )
         for t in record.trials
     ]
     later = [(r.trial, r.incumbent.metric, r.baseline.metric) for r in record.rechecks]
@@ -101,7 +109,7 @@ def test_every_trial_is_a_commit_whose_parent_is_the_program_it_edits(finished):
             ["git", "-C", out / "objects.git", "show", "--stat", "--format=%s", f"refs/trials/{trial.number}"],
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
-        assert shown.startswith(trial.edit.uri)
+        assert shown.startswith(print_script(trial.script))
         assert store.parent(trial.commit) is not None
 
 
@@ -461,7 +469,7 @@ class Stubborn(RandomPolicy):
     """Proposes what is no edit of the scene."""
 
     def propose(self, scene, n):
-        return (parse_edit("scale-literal@config:Config/literal.nothing?by=2.0"),)
+        return (Move(0, (parse_edit("scale-literal@config:Config/literal.nothing?by=2.0"),)),)
 
 
 def test_a_policy_that_proposes_what_is_not_offered_is_refused_by_name(tmp_path):
@@ -477,8 +485,10 @@ def test_the_line_of_a_trial_without_a_metric_says_why_and_on_what_it_was_made()
     edit = parse_edit("scale-literal@config:Config/literal.lr?by=2.0#3f9a2c81")
     lost = Verdict(Decision.DISCARD, math.nan, math.nan, math.nan, "")
     stopped = (Outcome(Status.STOPPED, detail="hint 3.1 at 60 % of the budget is behind 2.2"),)
-    trial = Trial(7, edit, "p", "s", "c", stopped, lost, Reward(()))
+    trial = Trial(7, 4, (edit, edit), "s", "c", stopped, lost, Reward(()))
     settings = Settings(str(TOY), "digest", "toy", "val_loss", "minimize", "random", 3, 6, 3, 3)
-    line = trial_line(trial, settings, Noise(1.0, 0.1, 3), made_on="  on trial 4")
+    line = trial_line(trial, settings, Noise(1.0, 0.1, 3), incumbent=5)
     why = "hint 3.1 at 60 % of the budget is behind 2.2"
-    assert line == f"trial 7  stopped  {why}  scale-literal@config:Config/literal.lr?by=2.0  on trial 4"
+    address = "scale-literal@config:Config/literal.lr?by=2.0"
+    assert line == f"trial 7  stopped  {why}  {address} + {address}  on trial 4"
+    assert not trial_line(trial, settings, Noise(1.0, 0.1, 3), incumbent=4).endswith("trial 4")

@@ -29,11 +29,11 @@ def kept(*uris: str) -> Record:
     """A campaign that kept these edits one after the other."""
     code, trials = Code.of(ROOT), []
     for number, uri in enumerate(uris, 1):
-        parent, code = code, code.apply(uri)
+        code = code.apply(uri)
         verdict = Verdict(Decision.KEEP, 1.0, 0.1, 3.0, "")
         ran = (Outcome(Status.OK, 1.0, isolation="posix"),)
-        digests = parent.snapshot.digest, code.snapshot.digest
-        trials.append(Trial(number, code.script[-1], *digests, "c", ran, verdict, Reward(())))
+        made = number, number - 1, code.script[-1:], code.snapshot.digest, "c"
+        trials.append(Trial(*made, ran, verdict, Reward(())))
     return Record(SETTINGS, trials=tuple(trials))
 
 

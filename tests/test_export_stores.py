@@ -19,7 +19,7 @@ from hypothesis import Phase, given, settings
 from harness.export import FORMATS, find_place, read_history, write_export
 from harness.export.steps import steps_of
 from harness.values import Decision, Outcome, Status, TrialError
-from mutator.edit import Edit
+from mutator.edit import Edit, print_script
 from tests.campaigns import FAILURES, SETTINGS, Fabrication, Plan, fabricated, plans, ran, write_rich
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ def test_tables_give_back_what_the_ledger_has(rich: Path) -> None:
     assert [row["trial"] for row in trials] == list(range(41))
     for row, trial in zip(trials[1:], record.trials, strict=True):
         expected = None if math.isnan(trial.metric) else trial.metric
-        assert (row["edit"], row["commit"], row["metric"]) == (trial.edit.uri, trial.commit, expected)
+        assert (row["edit"], row["commit"], row["metric"]) == (print_script(trial.script), trial.commit, expected)
         assert (row["decision"], row["reward"]) == (trial.verdict.decision.value, trial.reward.total)
         assert {f"term_{name}": value for name, value in trial.reward.terms}.items() <= row.items()
-        assert json.loads(row["choice"]) == dict(trial.edit.choice)
+        assert json.loads(row["choice"]) == dict(trial.script[0].choice)
     outcomes = [outcome for proposal in record.proposals for outcome in proposal.outcomes]
     assert len(runs) == len(record.baseline) + len(outcomes)
     assert {field.name for field in fields(Outcome)} - {"phases"} <= runs[0].keys()

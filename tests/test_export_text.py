@@ -21,7 +21,7 @@ from harness.export.history import History, Moment
 from harness.ledger import LEDGER_FILE, Ledger
 from harness.record import Final, Proposal, Recheck, Record
 from harness.values import Outcome, Scoring, Status, TrialError
-from mutator.edit import Edit
+from mutator.edit import Edit, print_script
 from tests.campaigns import FAILURES, HOSTILE, SETTINGS, Fabrication, Plan, fabricated, plans, ran, write_rich
 
 if TYPE_CHECKING:
@@ -154,10 +154,11 @@ def test_any_campaign_is_a_table_of_five_columns(plan: Plan) -> None:
 
 def test_line_has_all_that_the_ledger_has_of_a_trial(rich: Path) -> None:
     record = read_history(rich).record
-    trial = record.kept[0]
+    trial, on = record.kept[1], record.kept[0]
     line = next(line for line in lines(rich) if line["trial"] == trial.number)
-    assert line["edit"] == trial.edit.uri
-    assert (line["parent"], line["snapshot"], line["commit"]) == (trial.parent, trial.snapshot, trial.commit)
+    assert line["edit"] == print_script(trial.script)
+    assert (line["parent_trial"], line["parent"]) == (on.number, on.snapshot)
+    assert (line["snapshot"], line["commit"]) == (trial.snapshot, trial.commit)
     assert (line["decision"], line["gain"], line["z"]) == ("keep", trial.verdict.gain, trial.verdict.z)
     assert line["terms"] == dict(trial.reward.terms)
     assert line["reward"] == trial.reward.total
@@ -219,7 +220,7 @@ def timed(*runs: tuple[float, tuple[tuple[str, float], ...]]) -> History:
     """A campaign with one trial per run: when its event was written, and its phases."""
     outcomes = [replace(ran(2.3, seed=0), phases=phases, wall_s=5.0) for _, phases in runs]
     proposals = tuple(
-        Proposal(number, EDIT, "base", "made", "0" * 40, outcomes=(outcome,))
+        Proposal(number, 0, (EDIT,), "made", "0" * 40, outcomes=(outcome,))
         for number, outcome in enumerate(outcomes, start=1)
     )
     moments = (

@@ -255,7 +255,7 @@ def test_a_trial_of_a_campaign_is_a_program(tmp_path):
     first = store.commit({"a.py": b"def f(): ...\n"}, None, "baseline")
     second = store.commit({"a.py": b"def f(): ...\nf()\n"}, first, "edit")
     with Ledger.create(tmp_path, settings) as ledger:
-        ledger.add_proposal(Proposal(3, parse_edit("drop-statement@a:f"), "p", "s", second))
+        ledger.add_proposal(Proposal(3, 0, (parse_edit("drop-statement@a:f"),), "s", second))
     assert [open_program(f"{tmp_path}@{trial}").snapshot.files["a.py"] for trial in (0, 3, "best")] == [
         b"def f(): ...\n", b"def f(): ...\nf()\n", b"def f(): ...\n",
     ]  # fmt: skip

@@ -21,7 +21,7 @@ def trials(letters: str) -> list[Trial]:
         outcome = Outcome(of.get(letter, Status.OK), 1.0, isolation="" if letter in "r=" else RAN)
         decision = Decision.KEEP if letter == "k" else Decision.DISCARD
         verdict = Verdict(decision, 1.0, math.nan, math.nan, "")
-        made.append(Trial(number, EDIT, "p", "s", "c", (outcome,), verdict, Reward(())))
+        made.append(Trial(number, 0, (EDIT,), "s", "c", (outcome,), verdict, Reward(())))
     return made
 
 

@@ -30,8 +30,8 @@ KEEP = Verdict(Decision.KEEP, 1.9, 0.1, 3.5, "better")
 REWARD = Reward((("metric", 1.97), ("novelty", 0.25), ("complexity", -0.05)))
 
 
-def proposal(number: int, parent: str = "base") -> Proposal:
-    return Proposal(number, EDIT, parent, f"snapshot {number}", f"{number:040x}")
+def proposal(number: int, parent: int = 0) -> Proposal:
+    return Proposal(number, parent, (EDIT, replace(EDIT, site="train:wd")), f"snapshot {number}", f"{number:040x}")
 
 
 def start(folder: Path, *, events: int = 99) -> Ledger:
@@ -47,7 +47,7 @@ def start(folder: Path, *, events: int = 99) -> Ledger:
         lambda: ledger.add_run(1, 1, replace(OK, seed=4)),
         lambda: ledger.add_verdict(1, KEEP, REWARD),
         lambda: ledger.add_verdict(2, LOST, Reward((("failure", -5.0),))),
-        lambda: ledger.add_proposal(proposal(5, "snapshot 1")),
+        lambda: ledger.add_proposal(proposal(5, 1)),
         lambda: ledger.add_run(5, 0, OK),
     ]
     for step in steps[:events]:
@@ -72,9 +72,9 @@ def test_a_record_is_the_replay_of_its_events(tmp_path):
     assert record.baseline == (OK, OK)
     assert [p.number for p in record.proposals] == [1, 2, 5]
     both_seeds = (OK, replace(OK, seed=4))
-    assert record.trials[0] == Trial(1, EDIT, "base", "snapshot 1", f"{1:040x}", both_seeds, KEEP, REWARD)
+    assert record.trials[0] == Trial(1, 0, proposal(1).script, "snapshot 1", f"{1:040x}", both_seeds, KEEP, REWARD)
     assert record.trials[1].status is Status.FAILED
-    assert record.pending == (replace(proposal(5, "snapshot 1"), outcomes=(OK,)),)
+    assert record.pending == (replace(proposal(5, 1), outcomes=(OK,)),)
     assert record.incumbent == record.trials[0]
     assert record.kept == record.trials[:1]
 
@@ -108,23 +108,26 @@ outcomes = st.builds(
     ),
 )
 edits = st.builds(Edit, texts, texts, st.lists(st.tuples(texts, scalars), max_size=3).map(tuple), texts)
-verdicts = st.builds(Verdict, st.sampled_from(Decision), floats, floats, floats, texts)
+verdicts = st.builds(Verdict, st.sampled_from(Decision), floats, floats, floats, texts, floats)
 rewards = st.builds(Reward, st.lists(st.tuples(texts, floats), max_size=3).map(tuple))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(outcomes, min_size=1, max_size=3), edits, verdicts, rewards)
-def test_every_value_comes_back_bit_for_bit(tmp_path, runs, edit, verdict, reward):
+@given(st.lists(outcomes, min_size=1, max_size=3), st.lists(edits, max_size=3), st.lists(texts), verdicts, rewards)
+def test_every_value_comes_back_bit_for_bit(tmp_path, runs, script, promises, verdict, reward):
     if not (tmp_path / LEDGER_FILE).exists():
         Ledger.create(tmp_path, SETTINGS).close()
     with Ledger(tmp_path) as ledger:
-        made = replace(proposal(len(ledger.record.proposals) + 1), edit=edit)
+        number = len(ledger.record.proposals) + 1
+        made = replace(proposal(number), script=tuple(script), promises=tuple(promises))
         ledger.add_proposal(made)
         for index, run in enumerate(runs):
             ledger.add_run(made.number, index, run)
         ledger.add_verdict(made.number, verdict, reward)
-    trial = Trial(made.number, edit, "base", made.snapshot, made.commit, tuple(runs), verdict, reward)
-    assert bits(astuple(read_record(tmp_path).trials[-1])) == bits(astuple(trial))
+    trial = Trial(number, 0, made.script, made.snapshot, made.commit, tuple(runs), verdict, reward)
+    record = read_record(tmp_path)
+    assert bits(astuple(record.trials[-1])) == bits(astuple(trial))
+    assert record.proposals[-1].promises == made.promises
 
 
 def test_every_prefix_of_a_campaign_can_be_resumed(tmp_path):
@@ -317,7 +320,7 @@ from mutator.edit import Edit
 with Ledger(Path(sys.argv[1])) as ledger:
     first = len(ledger.record.proposals) + 1
     for number in range(first, first + 1_000_000):
-        ledger.add_proposal(Proposal(number, Edit("k", "s"), "", "", ""))
+        ledger.add_proposal(Proposal(number, 0, (Edit("k", "s"),), "", ""))
         ledger.add_run(number, 0, Outcome(Status.OK, float(number)))
         print("run", number, flush=True)
         if number % 7 == 0:

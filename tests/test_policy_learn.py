@@ -14,6 +14,7 @@ from policy.memory import Memory
 from policy.network import EditNetwork, collate
 from policy.observe import Observation, observe
 from policy.protocol import Scene
+from policy.testing import Program
 
 ARMS = (Edit("scale-literal", "a:/literal.lr", (("by", 2.0),)), Edit("flip-flag", "a:/literal.bias"))
 MANY = tuple(
@@ -25,7 +26,8 @@ GRAPH = build_graph(Snapshot({"a.py": b"lr = 0.1\ndropout = 0.2\nbias = True\n"}
 
 
 def look(edits: tuple[Edit, ...]) -> Observation:
-    return observe(Scene(GRAPH, edits, 1, 20), Memory(), open_stream(0, "test", 0))
+    program = Program(0, (), GRAPH, tuple(edits))
+    return observe(Scene(program, (program,), 1, 20), edits, Memory(), open_stream(0, "test", 0))
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from graph.build import build_graph
+from graph.code_graph import CodeGraph
 from graph.snapshot import Snapshot, python_files, read_snapshot
 from mutator.edit import Edit
 from mutator.shipped import default_grammar
@@ -25,6 +27,7 @@ from policy.memory import Memory
 from policy.observe import MAX_OPTIONS, observe
 from policy.ppo import PpoPolicy
 from policy.protocol import PolicyError, Scene
+from policy.testing import Program, Result
 
 SOURCE = """\
 import torch
@@ -46,19 +49,21 @@ EDITS = tuple(default_grammar().edits(GRAPH))
 BYTELM = Path(__file__).parent.parent / "targets" / "bytelm"
 
 
-@dataclass(frozen=True)
-class Result:
-    number: int
-    edit: Edit
-    reward_total: float
-    ok: bool = True
-    kept: bool = False
+def look(
+    edits: Sequence[Edit], number: int, n_trials: int = 20, *, graph: CodeGraph = GRAPH, n_known: int = 0
+) -> Scene:
+    program = Program(0, (), graph, tuple(edits))
+    return Scene(program, (program,), number, n_trials, n_known)
+
+
+def picked(policy: PpoPolicy, scene: Scene, n: int = 1) -> list[Edit]:
+    return [edit for move in policy.propose(scene, n) for edit in move.script]
 
 
 def pay(number: int, edit: Edit) -> Result:
     """A made-up trial: a digest decides what the edit earns."""
     dice = blake2b(edit.uri.encode(), digest_size=1).digest()[0] / 255
-    return Result(number, edit, -5.0 if dice < 0.1 else 4 * dice - 3, ok=dice >= 0.1, kept=dice > 0.9)
+    return Result(number, (edit,), -5.0 if dice < 0.1 else 4 * dice - 3, ok=dice >= 0.1, kept=dice > 0.9)
 
 
 def search(policy: PpoPolicy, batches: tuple[int, ...]) -> list[Result]:
@@ -66,11 +71,11 @@ def search(policy: PpoPolicy, batches: tuple[int, ...]) -> list[Result]:
     history, left = [], EDITS
     for n in batches:
         number = len(history) + 1
-        scene = Scene(GRAPH, left, number, n_trials=20, n_known=number - 1)
-        trials = [pay(number + i, edit) for i, edit in enumerate(policy.propose(scene, n))]
+        scene = look(left, number, n_known=number - 1)
+        trials = [pay(number + i, edit) for i, edit in enumerate(picked(policy, scene, n))]
         policy.feedback(trials)
         history += trials
-        left = tuple(edit for edit in left if edit not in {trial.edit for trial in trials})
+        left = tuple(edit for edit in left if (edit,) not in {trial.script for trial in trials})
     return history
 
 
@@ -81,8 +86,8 @@ def search_ahead(policy: PpoPolicy, n_trials: int, window: int) -> tuple[list[Sc
         if number > window:
             known.append(pay(len(known) + 1, proposed[len(known)]))
             policy.feedback(known[-1:])
-        scenes.append(Scene(GRAPH, left, number, 20, n_known=len(known)))
-        proposed += policy.propose(scenes[-1], 1)
+        scenes.append(look(left, number, n_known=len(known)))
+        proposed += picked(policy, scenes[-1])
         left = tuple(edit for edit in left if edit not in proposed)
     return scenes, known
 
@@ -111,7 +116,7 @@ def test_another_callee_number_or_operator_is_seen(old, new):
 @settings(max_examples=25, deadline=None)
 @given(edits=st.lists(st.sampled_from(EDITS), unique=True), n=st.integers(0, 9), number=st.integers(1, 50))
 def test_a_proposal_is_legal_and_names_no_edit_twice(edits, n, number):
-    proposed = TAUGHT.propose(Scene(GRAPH, tuple(edits), number, 50), n)
+    proposed = picked(TAUGHT, look(edits, number, 50), n)
     assert set(proposed) <= set(edits)
     assert len(set(proposed)) == len(proposed) == min(n, len(edits))
 
@@ -124,14 +129,14 @@ def test_it_proposes_legal_edits_of_a_real_target_and_learns_from_them():
     graph = build_graph(read_snapshot(BYTELM, python_files(BYTELM)))
     edits = tuple(default_grammar().edits(graph))
     policy = PpoPolicy(0)
-    proposed = policy.propose(Scene(graph, edits, 1, 100), 4)
+    proposed = picked(policy, look(edits, 1, 100, graph=graph), 4)
     assert len(set(proposed) & set(edits)) == 4
     policy.feedback([pay(number, edit) for number, edit in enumerate(proposed, 1)])
 
 
 def test_of_a_scene_that_is_too_large_every_edit_enters_some_day():
     edits = tuple(replace(EDITS[0], choice=(("by", 1.0 + i / 1000),)) for i in range(2 * MAX_OPTIONS))
-    seen = [observe(Scene(GRAPH, edits, n, 99), Memory(), open_stream(0, "options", n)).edits for n in range(1, 21)]
+    seen = [observe(look(edits, n, 99), edits, Memory(), open_stream(0, "options", n)).edits for n in range(1, 21)]
     assert all(len(entering) == MAX_OPTIONS for entering in seen)
     assert set().union(*seen) == set(edits)
 
@@ -147,31 +152,31 @@ def test_every_update_changes_the_parameters(tmp_path):
 
 def test_what_paid_is_proposed_more_often_afterwards():
     policy = PpoPolicy(0)
-    scene = Scene(GRAPH, EDITS, 1, 100)
+    scene = look(EDITS, 1, 100)
     paying = {edit for edit in EDITS if edit.site.endswith("weight_decay")}
 
     def share() -> float:
-        return sum(policy.propose(replace(scene, number=100 + i), 1)[0] in paying for i in range(60)) / 60
+        return sum(picked(policy, replace(scene, number=100 + i))[0] in paying for i in range(60)) / 60
 
     before = share()
     for number in range(1, 13):
-        edit = policy.propose(replace(scene, number=number), 1)[0]
-        policy.feedback([Result(number, edit, 2.0 if edit in paying else -1.0)])
+        (edit,) = picked(policy, replace(scene, number=number))
+        policy.feedback([Result(number, (edit,), 2.0 if edit in paying else -1.0)])
     assert share() > before + 0.2
 
 
 def test_an_edit_that_it_could_not_have_proposed_is_remembered_and_not_learned_from(tmp_path):
     policy = PpoPolicy(0)
-    policy.propose(Scene(GRAPH, EDITS[1:], 1, 20), 1)
+    policy.propose(look(EDITS[1:], 1), 1)
     before = state_digest(policy, tmp_path)
-    policy.feedback([Result(1, EDITS[0], 3.0)])
+    policy.feedback([Result(1, EDITS[:1], 3.0)])
     assert state_digest(policy, tmp_path) == before
     assert policy._memory.edits[EDITS[0].kind, EDITS[0].site, EDITS[0].choice].n == 1
 
 
 def test_feedback_without_a_proposal_is_refused():
     with pytest.raises(PolicyError, match="trial 3: was not proposed"):
-        PpoPolicy(0).feedback([Result(3, EDITS[0], 1.0)])
+        PpoPolicy(0).feedback([Result(3, EDITS[:1], 1.0)])
 
 
 def test_a_recovered_policy_is_bit_for_bit_the_one_that_was_not_interrupted(tmp_path):
@@ -182,7 +187,7 @@ def test_a_recovered_policy_is_bit_for_bit_the_one_that_was_not_interrupted(tmp_
         assert state_digest(recovered, tmp_path) == state_digest(live, tmp_path)
         for policy in (live, recovered):  # what was under way ends
             policy.feedback([pay(len(trials) + 1, EDITS[0])])
-        scene = Scene(GRAPH, EDITS, 8, 20)
+        scene = look(EDITS, 8)
         assert recovered.propose(scene, 6) == live.propose(scene, 6)
         other.recover(scenes, trials)
         assert state_digest(other, tmp_path) != state_digest(live, tmp_path)

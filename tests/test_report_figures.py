@@ -30,7 +30,7 @@ def _trial(
     metrics: tuple[float, ...] = (1.0,),
     *,
     decision: Decision = Decision.DISCARD,
-    parent: str = "root",
+    parent: int = 0,
     kind: str = "scale-literal",
 ) -> Trial:
     outcomes = tuple(
@@ -38,10 +38,12 @@ def _trial(
     )
     gain = math.fsum(metrics) / len(metrics) - NOISE.mean
     verdict = Verdict(decision, math.fsum(metrics) / len(metrics), gain, gain / NOISE.sd, "")
-    return Trial(number, Edit(kind, "config:Config/lr"), parent, f"program {number}", "", outcomes, verdict, Reward(()))
+    return Trial(
+        number, parent, (Edit(kind, "config:Config/lr"),), f"program {number}", "", outcomes, verdict, Reward(())
+    )
 
 
-def _keep(number: int, *metrics: float, parent: str = "root") -> Trial:
+def _keep(number: int, *metrics: float, parent: int = 0) -> Trial:
     return _trial(number, metrics, decision=Decision.KEEP, parent=parent)
 
 
@@ -69,7 +71,7 @@ def test_every_trial_has_one_fate_and_a_failed_run_is_no_discard() -> None:
 
 
 def test_runs_of_unjudged_trials_count_as_runs() -> None:
-    pending = Proposal(7, Edit("scale-literal", "config:Config/lr"), "root", "", "", 0, (Outcome(Status.OK, 1.0),))
+    pending = Proposal(7, 0, (Edit("scale-literal", "config:Config/lr"),), "", "", outcomes=(Outcome(Status.OK, 1.0),))
     assert len(all_runs(Record(SETTINGS, BASELINE, proposals=(pending,)))) == 4
 
 
@@ -154,8 +156,8 @@ def test_lineage_is_one_line_with_the_attempts_at_their_programs() -> None:
     trials = (
         _trial(1),
         _keep(2, 1.1, 1.1),
-        _trial(3, parent="program 2"),
-        _keep(4, 1.2, 1.2, parent="program 2"),
+        _trial(3, parent=2),
+        _keep(4, 1.2, 1.2, parent=2),
         _trial(5),
     )
     line = build_lineage(trials)
@@ -167,8 +169,8 @@ def test_program_that_the_campaign_left_is_a_branch_where_it_left() -> None:
     trials = (
         _keep(1, 1.1, 1.1),
         _keep(2, 1.2, 1.2),
-        _keep(3, 1.3, 1.3, parent="program 1"),
-        _trial(4, parent="program 2"),
+        _keep(3, 1.3, 1.3, parent=1),
+        _trial(4, parent=2),
     )
     line = build_lineage(trials)
     assert [_number(program) for program in line] == [0, 1, 3]
@@ -177,13 +179,13 @@ def test_program_that_the_campaign_left_is_a_branch_where_it_left() -> None:
     assert [trial.number for trial in branch.attempts] == [4]
 
 
-def test_parent_is_an_earlier_program_even_when_edits_lead_back_to_its_bytes() -> None:
-    back = Trial(
-        2, Edit("undo", "x"), "program 1", "root", "", BASELINE, Verdict(Decision.KEEP, 1.1, 0.1, 3.0, ""), Reward(())
-    )
-    line = build_lineage((_keep(1, 1.1, 1.1), back, _trial(3)))
-    assert [_number(program) for program in line] == [0, 1, 2]
-    assert [trial.number for trial in line[2].attempts] == [3]
+def test_program_that_was_edited_further_stands_in_the_lineage_though_it_was_not_kept() -> None:
+    trials = (_trial(1), _keep(2, 1.1, 1.1), _trial(3, parent=1), _keep(4, 1.2, 1.2, parent=1), _trial(5, parent=3))
+    line = build_lineage(trials)
+    assert [_number(program) for program in line] == [0, 1, 4]
+    assert [[_number(program) for program in branch] for branch in line[0].branches] == [[2]]
+    assert [[_number(program) for program in branch] for branch in line[1].branches] == [[3]]
+    assert [trial.number for trial in line[1].branches[0][0].attempts] == [5]
 
 
 def _number(program: Program) -> int:

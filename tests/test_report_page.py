@@ -222,7 +222,7 @@ def test_filters_show_the_trials_of_one_decision_and_kind(rich: Path, visit: Ope
     shown.page.locator("#by-fate").select_option("kept")
     assert shown.trials() == [trial.number for trial in trials if trial.kept]
     shown.page.locator("#by-kind").select_option("scale-literal")
-    expected = [trial.number for trial in trials if trial.kept and trial.edit.kind == "scale-literal"]
+    expected = [trial.number for trial in trials if trial.kept and trial.script[0].kind == "scale-literal"]
     assert shown.trials() == expected
     expect(shown.page.locator("#shown")).to_have_text(f"{len(expected)} of 40 trials")
 

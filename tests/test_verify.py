@@ -16,6 +16,7 @@ from harness.ledger import LEDGER_FILE, read_record
 from harness.objects import OBJECTS_FOLDER, ObjectStore
 from harness.replay import Event, State
 from harness.verify import verify
+from mutator.edit import print_script
 
 CODEGRAFT = str(Path(sys.executable).with_name("codegraft"))
 
@@ -121,7 +122,9 @@ def test_a_forged_metric_is_found_by_measuring_the_best_program_again(campaign):
 def test_an_edit_that_was_never_applied_is_found(campaign):
     store, record = ObjectStore(campaign), read_record(campaign)
     forged = {**store.files(record.trials[0].commit), "model.py": b"import os\n"}
-    commit = store.commit(forged, store.parent(record.trials[0].commit), record.trials[0].edit.uri, time_s=1)
+    commit = store.commit(
+        forged, store.parent(record.trials[0].commit), print_script(record.trials[0].script), time_s=1
+    )
     store.mark_trial(1, commit)
     rewrite(
         campaign,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.ledger import read_record
 from harness.replay import plain
+from mutator.edit import print_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,10 @@ def kill_after(line: list[str], seconds: float, **environment: str) -> tuple[int
 def facts(folder: Path) -> Mapping[str, object]:
     """Return all of a campaign but times, sizes and logs."""
     record = read_record(folder)
-    proposals = [(p.number, p.edit.uri, p.parent, p.snapshot, p.commit, p.known) for p in record.proposals]
+    proposals = [
+        (p.number, p.parent, print_script(p.script), p.snapshot, p.commit, p.known, p.promises)
+        for p in record.proposals
+    ]
     return {
         "baseline": [_measured(outcome) for outcome in record.baseline],
         "proposals": proposals,

@@ -26,7 +26,7 @@ from harness.sources import open_sources, open_target, read_target
 from harness.standing import standing_lines
 from harness.stopping import make_rule
 from harness.values import TrialError
-from policy.make import POLICIES, make_policy
+from policy.make import OWN, make_policy, refuse_unknown
 from policy.protocol import Learner, Policy, PolicyError
 from targets.manifest import TargetError
 
@@ -150,7 +150,12 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
 
 @click.command()
 @click.argument("target")
-@click.option("--policy", default="ppo", show_default=True, help=f"One of {', '.join(POLICIES)}.")
+@click.option(
+    "--policy",
+    default="ppo",
+    show_default=True,
+    help=f"One of {', '.join(OWN)}, or one that an installed package brings.",
+)
 @click.option("--trials", type=click.IntRange(1), default=100, show_default=True, help="How many edits to try.")
 @click.option(
     "--seed",
@@ -274,8 +279,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
 
 def _check_names(policy: str, stopping: str, gpus: str) -> None:
     """Refuse what does not exist before anything is written or imported."""
-    if policy not in POLICIES:
-        raise WrongUse(f"policy {policy!r}: is not known; write one of {', '.join(POLICIES)}")
+    refuse_unknown(policy)
     if gpus and not all(number.isdecimal() for number in gpus.split(",")):
         raise WrongUse(f"--gpus: is {gpus!r}; write CUDA's numbers, as in 0,1")
     try:

@@ -89,9 +89,9 @@ def _lay_out(runs: list[_Run]) -> list[list[_Run]]:
 
 def _spans(run: _Run, track: int) -> Iterator[dict[str, object]]:
     entry, outcome = run.what.entry, run.what.outcome
-    number = f" {entry.number}" if entry.edit else ""
+    number = f" {entry.number}" if entry.script else ""
     args: dict[str, object] = {
-        "edit": storable(entry.edit.uri) if entry.edit else None,
+        "edit": storable(entry.uri) if entry.uri else None,
         "commit": entry.commit,
         "run": run.what.index,
         "seed": outcome.seed,

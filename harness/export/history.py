@@ -11,7 +11,7 @@ import math
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from urllib.parse import quote
 from harness.ledger import LEDGER_FILE, read_record
 from harness.objects import OBJECTS_FOLDER, ObjectStore
 from harness.values import Status, TrialError, status_of
+from mutator.edit import print_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +45,11 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One trial, judged or not; or the baseline, which has no edit and no verdict."""
+    """One trial, judged or not; or the baseline, which has no edits and no verdict."""
 
     number: int
-    edit: Edit | None
-    parent: str
+    parent: Entry | None = field(repr=False, compare=False)  # what was edited; None for the baseline
+    script: tuple[Edit, ...]
     snapshot: str
     commit: str  # empty when the object store does not say it
     outcomes: tuple[Outcome, ...]
@@ -59,7 +60,12 @@ class Entry:
     @property
     def settled(self) -> bool:
         """Whether nothing more will happen to it; the baseline settles with its first run."""
-        return bool(self.outcomes) if self.edit is None else self.verdict is not None
+        return self.verdict is not None if self.script else bool(self.outcomes)
+
+    @property
+    def uri(self) -> str | None:
+        """Its edits on one line; None for the baseline."""
+        return print_script(self.script) or None
 
     @property
     def status(self) -> Status | None:
@@ -71,7 +77,8 @@ class Entry:
         """What it measured: a verdict's metric, or the baseline's mean; NaN where a run failed."""
         if self.verdict is not None:
             return self.verdict.metric
-        return fmean(o.metric for o in self.outcomes) if self.edit is None and self.status is Status.OK else math.nan
+        is_measured = not self.script and self.status is Status.OK
+        return fmean(outcome.metric for outcome in self.outcomes) if is_measured else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class History:
     @property
     def baseline(self) -> Entry:
         """The unedited program, as entry 0."""
-        entry = Entry(BASELINE, None, "", self.record.settings.sources, self.root, self.record.baseline)
+        entry = Entry(BASELINE, None, (), self.record.settings.sources, self.root, self.record.baseline)
         return replace(entry, best=entry.metric)
 
     @cached_property
@@ -105,15 +112,12 @@ class History:
         """The baseline and all trials by their numbers, those without a verdict too."""
         judged = {trial.number: (trial.verdict, trial.reward) for trial in self.record.trials}
         best = dict(self._bests())
-        rest = [
-            Entry(
-                *(each.number, each.edit, each.parent, each.snapshot, each.commit, each.outcomes),
-                *judged.get(each.number, (None, None)),
-            )
-            for each in self.record.proposals
-        ]
-        known = [replace(entry, best=best.get(entry.number, math.nan)) for entry in rest]
-        return (self.baseline, *sorted(known, key=lambda entry: entry.number))
+        entries = {BASELINE: self.baseline}
+        for each in self.record.proposals:
+            made = (each.number, entries[each.parent], each.script, each.snapshot, each.commit, each.outcomes)
+            verdict, reward = judged.get(each.number, (None, None))
+            entries[each.number] = Entry(*made, verdict, reward, best.get(each.number, math.nan))
+        return tuple(entries.values())
 
     @property
     def settled(self) -> tuple[Entry, ...]:
@@ -131,7 +135,7 @@ class History:
     def runs(self) -> Iterator[TimedRun]:
         """Walk all runs, by the trial that they are about."""
         for entry in self.entries:
-            number, (role, event) = entry.number, ("trial", "run") if entry.edit else ("baseline", "baseline")
+            number, (role, event) = entry.number, ("trial", "run") if entry.script else ("baseline", "baseline")
             for index, outcome in enumerate(entry.outcomes):
                 yield TimedRun(role, entry, index, outcome, self.when(event, number, index))
             for index, recheck in enumerate(self.rechecks(entry)):
@@ -144,11 +148,13 @@ class History:
 
     def began(self, entry: Entry) -> float | None:
         """Return when an entry began, in seconds since 1970: when it was proposed, or the campaign was started."""
-        return self.when("proposed", entry.number) if entry.edit else self.when("campaign")
+        return self.when("proposed", entry.number) if entry.script else self.when("campaign")
 
     def ended(self, entry: Entry) -> float | None:
         """Return when an entry ended: with its verdict, or the baseline's last run; None before."""
-        return self.when("judged", entry.number) if entry.edit else self.when("baseline", index=len(entry.outcomes) - 1)
+        if entry.script:
+            return self.when("judged", entry.number)
+        return self.when("baseline", index=len(entry.outcomes) - 1)
 
     def when(self, type_: str, number: int = BASELINE, index: int = 0) -> float | None:
         """Return when an event was written, in seconds since 1970; None when there is no such event."""

@@ -1,9 +1,10 @@
 """An Optuna study in one SQLite file, for optuna-dashboard and for samplers that want to start from what is known.
 
 An edit becomes the parameters `kind` and `site`, and one for each thing that the kind lets one choose (`scale-literal.by`): numbers with
-the range that was tried, all else as a category. The baseline is a trial without parameters. Without a metric a trial has failed; it is
-pruned when the stopping rule ended it or when the program had been tried before. Optuna's best trial is the best value, proven or not:
-the user attribute `verdict` says which it is, and `trial` is the number in the ledger, which has gaps.
+the range that was tried, all else as a category. Those of a script's second edit begin with `2.`. The baseline is a trial without
+parameters. Without a metric a trial has failed; it is pruned when the stopping rule ended it or when the program had been tried before.
+Optuna's best trial is the best value, proven or not: the user attribute `verdict` says which it is, and `trial` is the number in the
+ledger, which has gaps.
 """
 
 from __future__ import annotations
@@ -57,11 +58,12 @@ def write(history: History, path: Path) -> None:
 
 
 def _params(entry: Entry) -> _Values:
-    if entry.edit is None:
-        return {}
-    kind = one_line(entry.edit.kind, limit=_TEXT)
-    chosen = {f"{kind}.{one_line(name, limit=_TEXT)}": value for name, value in entry.edit.choice}
-    return {"kind": kind, "site": one_line(entry.edit.site, limit=_TEXT), **chosen}
+    params: _Values = {}
+    for place, edit in enumerate(entry.script, start=1):
+        prefix, kind = f"{place}." if place > 1 else "", one_line(edit.kind, limit=_TEXT)
+        params |= {f"{prefix}kind": kind, f"{prefix}site": one_line(edit.site, limit=_TEXT)}
+        params |= {f"{prefix}{kind}.{one_line(name, limit=_TEXT)}": value for name, value in edit.choice}
+    return params
 
 
 def _distribution(values: Sequence[Scalar]) -> Any:  # noqa: ANN401 - a class of an extra
@@ -115,14 +117,14 @@ def _trial(history: History, entry: Entry, params: _Values, known: Mapping[str, 
 
 def _attributes(entry: Entry) -> dict[str, str | int | float]:
     shown: dict[str, str | int | float] = {"trial": entry.number, "commit": entry.commit, "status": str(entry.status)}
-    if entry.edit is None or entry.verdict is None:
+    if entry.uri is None or entry.verdict is None:
         return {**shown, "edit": "baseline"}
     numbers = {"gain": entry.verdict.gain, "z": entry.verdict.z}
     if entry.reward is not None:
         numbers |= {"reward": entry.reward.total, **{f"reward.{name}": value for name, value in entry.reward.terms}}
     return {
         **shown,
-        "edit": one_line(entry.edit.uri, limit=_TEXT),
+        "edit": one_line(entry.uri, limit=_TEXT),
         "verdict": entry.verdict.decision.value,
         "reason": one_line(entry.verdict.reason, limit=_TEXT),
         **{one_line(name, limit=_TEXT): value for name, value in numbers.items() if math.isfinite(value)},

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.export.history import History
 
-_INTEGERS = frozenset({"campaign_seed", "trial", "kind_version", "run", "n_runs"})
+_INTEGERS = frozenset({"campaign_seed", "trial", "parent_trial", "kind_version", "run", "n_runs"})
 _NUMBERS = frozenset({"metric", "gain", "z", "reward", "best", "began_ts", "ended_ts"})
 _TYPES = {"float": "double", "int": "int64", "tuple[float, ...]": "list"}  # all else is text: str and its enums
 

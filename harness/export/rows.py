@@ -14,6 +14,8 @@ from harness.export.text import storable
 from harness.values import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from harness.export.history import Entry, History
 
 Row = dict[str, object]
@@ -34,15 +36,16 @@ def campaign_row(history: History) -> Row:
 
 def trial_row(history: History, entry: Entry) -> Row:
     """Say what was tried, on what, and what was decided; null where it is the baseline or not judged."""
-    edit, verdict = entry.edit, entry.verdict
+    verdict, parent = entry.verdict, entry.parent
     return {
         "trial": entry.number,
-        "edit": storable(edit.uri) if edit else None,
-        "kind": storable(edit.kind) if edit else None,
-        "kind_version": edit.version if edit else None,
-        "site": storable(edit.site) if edit else None,
-        "anchor": storable(edit.anchor) if edit else None,
-        "parent": storable(entry.parent) or None,
+        "edit": _joined(edit.uri for edit in entry.script),
+        "kind": _joined(edit.kind for edit in entry.script),
+        "kind_version": entry.script[0].version if len(entry.script) == 1 else None,
+        "site": _joined(edit.site for edit in entry.script),
+        "anchor": _joined(edit.anchor for edit in entry.script),
+        "parent": storable(parent.snapshot) if parent else None,
+        "parent_trial": parent.number if parent else None,
         "snapshot": storable(entry.snapshot),
         "commit": entry.commit or None,
         "status": entry.status and entry.status.value,
@@ -59,9 +62,13 @@ def trial_row(history: History, entry: Entry) -> Row:
 
 
 def choice_row(entry: Entry) -> Row:
-    """Say what was chosen: name -> value."""
-    choice = entry.edit.choice if entry.edit else ()
-    return {storable(name): _value(value) for name, value in choice}
+    """Say what was chosen: name -> value; from the second edit of a script on with the edit's place, as in `2.by`."""
+    places = [f"{place}." if place > 1 else "" for place in range(1, len(entry.script) + 1)]
+    return {
+        storable(f"{place}{name}"): _value(value)
+        for place, edit in zip(places, entry.script, strict=True)
+        for name, value in edit.choice
+    }
 
 
 def terms_row(entry: Entry) -> Row:
@@ -78,6 +85,12 @@ def run_row(outcome: Outcome) -> Row:
 def number_or_null(value: float) -> float | None:
     """Return a number that JSON can say; None for one that is not finite."""
     return value if math.isfinite(value) else None
+
+
+def _joined(texts: Iterable[str]) -> str | None:
+    """Return what is said of each edit of a script; None of an empty script."""
+    said = [storable(text) for text in texts]
+    return " + ".join(said) if said else None
 
 
 def _value(value: object) -> object:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.export.text import one_line
 from harness.report.facts import isolation_levels, measure_noise
+from mutator.edit import print_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def facts_of(history: History) -> dict[str, str | int | float]:
         "judged": len(record.trials),
         "kept": len(record.kept),
         **({"baseline_mean": noise.mean, "baseline_sd": noise.sd} if noise else {}),
-        "incumbent": one_line(incumbent.edit.uri, limit=_LINE) if incumbent else "baseline",
+        "incumbent": one_line(print_script(incumbent.script), limit=_LINE) if incumbent else "baseline",
         "isolation": one_line(", ".join(isolation_levels(record)), limit=_LINE),
         "stop_reason": one_line(record.stop_reason or "", limit=_LINE),
     }
@@ -80,6 +81,6 @@ def _values(entry: Entry) -> Iterator[tuple[str, float]]:
 
 
 def _say(entry: Entry) -> str:
-    if entry.edit is None or entry.verdict is None:
+    if entry.verdict is None:
         return "baseline"
-    return one_line(f"{entry.edit.uri}: {entry.verdict.decision}: {entry.verdict.reason}", limit=_LINE)
+    return one_line(f"{entry.uri}: {entry.verdict.decision}: {entry.verdict.reason}", limit=_LINE)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.export.text import cell, one_line
 from harness.values import Decision
+from mutator.edit import print_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 
 def _describe(entry: Entry) -> str:
-    if entry.edit is None or entry.verdict is None:
+    if entry.verdict is None:
         said = "".join(f": {o.status}: {o.detail}" for o in entry.outcomes if not o.ok)
         return f"baseline{said}"
-    return f"{one_line(entry.edit.address, limit=160)}: {entry.verdict.reason}"
+    return f"{one_line(print_script(entry.script, anchors=False), limit=160)}: {entry.verdict.reason}"

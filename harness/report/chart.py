@@ -209,9 +209,9 @@ def _place_labels(marks: Sequence[Mark], step: Sequence[tuple[float, float]], si
 
 def _label_places(mark: Mark, sign: float) -> Iterator[Text]:
     """Yield what a label may say and where, the best first: kind and place, then the kind, then the number alone."""
-    number, edit = mark.trial.number, mark.trial.edit
-    part = edit.site.replace(":", "/").rpartition("/")[2]
-    for text in (f"{number} {edit.kind} {part}", f"{number} {edit.kind}", str(number)):
+    number, (edit, *others) = mark.trial.number, mark.trial.script
+    part, more = edit.site.replace(":", "/").rpartition("/")[2], f" +{len(others)}" if others else ""
+    for text in (f"{number} {edit.kind} {part}{more}", f"{number} {edit.kind}{more}", str(number)):
         yield Text(mark.x - 9, mark.y + 4, text, "end")
         yield Text(mark.x - 6, mark.y + 4 - 12 * sign, text, "end")
         yield Text(mark.x + 8, mark.y + 4 - 12 * sign, text, "start")

@@ -135,10 +135,11 @@ class KindFacts:
 
 
 def kind_facts(trials: Iterable[Trial], noise: Noise) -> tuple[KindFacts, ...]:
-    """Sum the trials up per edit kind: first what was kept most often, then what was tried most often."""
+    """Sum the trials up per edit kind, one with several kinds at each: first what was kept most often, then what was tried most often."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
-        groups.setdefault(trial.edit.kind, []).append(trial)
+        for kind in dict.fromkeys(edit.kind for edit in trial.script):
+            groups.setdefault(kind, []).append(trial)
     facts = (
         KindFacts(
             kind, count_fates(group), tuple((trial, trial.verdict.gain / noise.sd) for trial in group if trial.ok)

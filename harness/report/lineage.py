@@ -1,6 +1,6 @@
-"""The tree of kept programs: which program each trial was tried on, and which kept trial became the next program.
+"""The tree of programs: which program each trial was tried on, and which trials were kept or edited further.
 
-The path to the incumbent is one straight line; a kept program that the campaign left again hangs off the place where it branched.
+The path to the incumbent is one straight line; a program that the campaign left again hangs off the place where it branched.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from harness.values import Trial
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One kept program, what was tried on it in vain, and the lines that left it sideways."""
+    """One program that was kept or edited further, what was tried on it in vain, and the lines that left it sideways."""
 
     trial: Trial | None  # None is the baseline
     attempts: tuple[Trial, ...]
@@ -25,36 +25,27 @@ class Program:
 
 def build_lineage(trials: Sequence[Trial]) -> tuple[Program, ...]:
     """Return the line from the baseline to the incumbent, oldest first."""
-    kept = {trial.number: trial for trial in trials if trial.kept}
-    parents = {trial.number: _find_parent(trial, kept.values()) for trial in trials}
-    tried_on: dict[int | None, list[Trial]] = {}
+    parents = {trial.number: trial.parent for trial in trials}
+    tried_on: dict[int, list[Trial]] = {}
     for trial in trials:
-        tried_on.setdefault(parents[trial.number], []).append(trial)
+        tried_on.setdefault(trial.parent, []).append(trial)
     spine: set[int] = set()
-    number = next(reversed(kept), None)
-    while number is not None:
+    number = next((trial.number for trial in reversed(trials) if trial.kept), 0)
+    while number:
         spine.add(number)
         number = parents[number]
     return _line(None, tried_on, spine)
 
 
-def _find_parent(trial: Trial, kept: Iterable[Trial]) -> int | None:
-    # Only an earlier keep can be the parent: a chain of edits may lead back to the bytes of the baseline.
-    return max(
-        (each.number for each in kept if each.snapshot == trial.parent and each.number < trial.number), default=None
-    )
-
-
-def _line(start: Trial | None, tried_on: dict[int | None, list[Trial]], spine: set[int]) -> tuple[Program, ...]:
+def _line(start: Trial | None, tried_on: dict[int, list[Trial]], spine: set[int]) -> tuple[Program, ...]:
     line: list[Program] = []
     trial = start
     while True:
-        children = tried_on.get(None if trial is None else trial.number, [])
-        kept = sorted(
-            (child for child in children if child.kept), key=lambda child: (child.number in spine, child.number)
-        )
-        branches = tuple(_line(child, tried_on, spine) for child in kept[:-1])
-        line.append(Program(trial, tuple(child for child in children if not child.kept), branches))
-        if not kept:
+        children = tried_on.get(trial.number if trial else 0, [])
+        programs = [child for child in children if child.kept or child.number in tried_on]
+        programs.sort(key=lambda child: (child.number in spine, child.kept, child.number))
+        branches = tuple(_line(child, tried_on, spine) for child in programs[:-1])
+        line.append(Program(trial, tuple(child for child in children if child not in programs), branches))
+        if not programs:
             return tuple(line)
-        trial = kept[-1]
+        trial = programs[-1]

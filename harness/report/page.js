@@ -38,7 +38,7 @@ function filter() {
   const kind = document.getElementById("by-kind").value;
   let shown = 0;
   for (const trial of trials) {
-    trial.hidden = Boolean((decision && trial.dataset.fate !== decision) || (kind && trial.dataset.kind !== kind));
+    trial.hidden = Boolean((decision && trial.dataset.fate !== decision) || (kind && !trial.dataset.kinds.split(" + ").includes(kind)));
     shown += trial.hidden ? 0 : 1;
   }
   document.getElementById("shown").value = `${shown} of ${trials.length} trials`;

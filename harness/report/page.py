@@ -39,6 +39,7 @@ from harness.report.facts import (
 )
 from harness.report.lineage import build_lineage
 from harness.report.text import duration_text, number_text, printable
+from mutator.edit import print_script
 
 if TYPE_CHECKING:
     from harness.verdict import Noise
@@ -135,6 +136,7 @@ def _environment(noise: Noise | None) -> Environment:
         "signed": lambda value, digits=1: number_text(value, digits, signed=True),
         "duration": duration_text,
         "px": lambda value: f"{value:.1f}",
+        "uri": print_script,
         "key": lambda value: repr(value) if math.isfinite(value) else "",
     }
     environment.filters.update(filters)
