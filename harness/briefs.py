@@ -18,7 +18,7 @@ from harness.values import Scoring
 from targets.manifest import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from harness.data import Data
@@ -58,7 +58,7 @@ class Briefs:
             "CODEGRAFT_BUDGET_FD": str(FIRST_FD),
         }
         return Order(
-            main=(self.target.train,),
+            main=(self.target.train, *(_fill(argument, env) for argument in self.target.arguments)),
             folder=str(space.work),
             env={**self._env(space), **env},
             bounds=self.bounds,
@@ -99,6 +99,12 @@ class Briefs:
     def _env(self, space: Workspace) -> dict[str, str]:
         folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR"), str(space.tmp))
         return {**environment(self.bounds.threads), **self.slots.environment(), **folders}
+
+
+def _fill(argument: str, env: Mapping[str, str]) -> str:
+    for name in ("seed", "data", "out"):
+        argument = argument.replace(f"{{{name}}}", env[f"CODEGRAFT_{name.upper()}"])
+    return argument
 
 
 def third_party_imports(target: Target) -> frozenset[str]:

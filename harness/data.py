@@ -70,14 +70,22 @@ def prepare_data(target: Target, frozen: Snapshot, launcher: Launcher) -> Data:
 
 
 def _name(target: Target, frozen: Snapshot) -> str:
-    """Name what the data follow from: all frozen files, which function of them, and Python, whose library a target may read."""
-    made_by = f"{_LAYOUT} {frozen.digest} {target.prepare}"
+    """Name what the data follow from: all frozen files, which function of them, and Python, whose library a target may read.
+
+    Of data that are only copied: their names, sizes and times of change.
+    """
+    copied = [(path.as_posix(), (s := path.stat()).st_size, s.st_mtime_ns) for path in _copied(target)]
+    made_by = f"{_LAYOUT} {frozen.digest} {target.prepare}" if not copied else f"{_LAYOUT} {copied}"
     return f"{hashlib.blake2b(made_by.encode(), digest_size=16).hexdigest()}-{platform.python_version()}"
 
 
 def _run_prepare(target: Target, folder: Path, launcher: Launcher) -> None:
     if target.prepare is None:  # of a self-reported target, whose training finds its data by itself
         (folder / TRAIN).mkdir()
+        for path in _copied(target):
+            place = folder / TRAIN / kept_as(path.relative_to(target.root_dir).as_posix())
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
         return
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     order = Order(
@@ -93,6 +101,19 @@ def _run_prepare(target: Target, folder: Path, launcher: Launcher) -> None:
     for part in (TRAIN,) if target.tier is Tier.SELF_REPORTED else (TRAIN, HELDOUT):
         if not (folder / part).is_dir():
             raise TrialError(f"{_prepared(target)} wrote no folder {part}; write one")
+
+
+def _copied(target: Target) -> list[Path]:
+    """List the files that the manifest names as data, those in the folders that it names included."""
+    found = []
+    for path in (target.root_dir / name for name in target.data):
+        found += sorted(inner for inner in path.rglob("*") if inner.is_file()) if path.is_dir() else [path]
+    return found
+
+
+def kept_as(path: str) -> str:
+    """Return where data of the manifest are kept below the folder `train`, by their path relative to the root."""
+    return path.replace("..", "parent", 1) if path.startswith("../") else path
 
 
 def _refuse_overlap(target: Target, folder: Path) -> None:

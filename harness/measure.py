@@ -26,7 +26,7 @@ from harness.briefs import Briefs, environment, third_party_imports
 from harness.cgroup import Campaign
 from harness.checkpoint import checkpoint_fault
 from harness.claims import false_claim, implausible, reported_metric
-from harness.data import prepare_data
+from harness.data import kept_as, prepare_data
 from harness.isolation import AUTO, IN_IMAGE, Layer, choose, refuse_less
 from harness.launcher import Launcher, Surroundings
 from harness.orders import KILLED, QUESTIONS, Allowance, Bounds, Ending, Order
@@ -158,6 +158,11 @@ class Runner:
         """Whether the target has a final test."""
         return self._data.final is not None
 
+    @property
+    def has_second(self) -> bool:
+        """Whether the target has a second shard of held-out data."""
+        return self._data.second is not None
+
     def run(
         self, snapshot: Snapshot, seed: int, *, scoring: Scoring = Scoring.SEARCH, rule: StoppingRule | None = None
     ) -> Outcome:
@@ -214,7 +219,8 @@ class Runner:
         try:
             with self._copy(snapshot) as space:
                 watch.lap("copy")
-                outcome, checkpoint = self._trained(space, seed, Allowance(budget.unit, budget.amount), rule)
+                ceiling = self._target.tier is Tier.SELF_REPORTED
+                outcome, checkpoint = self._trained(space, seed, Allowance(budget.unit, budget.amount, ceiling), rule)
                 watch.lap("train")
                 if outcome.ok and self._target.tier is Tier.SELF_REPORTED:
                     return self._believe(outcome)
@@ -313,7 +319,8 @@ class Runner:
         return Workspace(self._scratch, {}) if self._target.tier is Tier.EXPORTED else self._copy(snapshot)
 
     def _copy(self, snapshot: Snapshot) -> Workspace:
-        return Workspace(self._scratch, snapshot.files, frozen=self._target.frozen)
+        places = {path: self._data.train / kept_as(path) for path in self._target.data}
+        return Workspace(self._scratch, snapshot.files, frozen=self._target.frozen, links=places)
 
 
 def _outcome(ending: Ending, seed: int, tier: Tier) -> Outcome:

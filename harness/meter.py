@@ -33,6 +33,12 @@ class Meter:
         self.n_granted = 0  # questions answered below 1
         self.n_overrun = 0  # questions after the budget was used up
 
+    def is_over(self, wall_s: float, cpu_s: float) -> bool:
+        """Whether a training that never asks has taken what it is granted, where the budget is such a ceiling."""
+        if not self._allowance.is_ceiling or self._started_at is not None:
+            return False
+        return {"wall_s": wall_s, "cpu_s": cpu_s}.get(self._allowance.unit, 0.0) > self._allowance.amount
+
     def grant(self, done: float) -> float:
         """Return the progress, in [0, inf), of a trial that did so much work since it last asked.
 

@@ -37,6 +37,7 @@ class Allowance:
 
     unit: str  # a targets.manifest.Unit, or QUESTIONS
     amount: float
+    is_ceiling: bool = False  # whether a training that asks for nothing is ended when it has taken that many seconds
 
 
 SANDBOX_LAYERS = ("landlock", "seccomp")  # what harness.sandbox can do to a process from inside
@@ -54,7 +55,7 @@ class Access:
 class Order:
     """One process to run."""
 
-    main: tuple[str, ...]  # ("train.py",) runs a script, call(function, ...) a driver of ours
+    main: tuple[str, ...]  # ("train.py", "--seed=1") runs a script, call(function, ...) a driver of ours
     folder: str  # working directory and first entry of sys.path
     env: Mapping[str, str]  # the whole environment, nothing is inherited
     bounds: Bounds

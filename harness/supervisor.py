@@ -315,8 +315,10 @@ class _Watch:
             self._kill(Status.OOM, f"wrote more than {_MAX_FILES} files")
         elif rss_bytes + stored_bytes + unnamed_bytes(process.pid for process in running) > self._bounds.memory_bytes:
             self._kill(Status.OOM, f"used more than {self._bounds.memory_bytes >> 20} MB of memory and files")
-        elif not self._stop and sum(process.cpu_s for process in running) > self._bounds.cpu_s:
+        elif not self._stop and (cpu_s := sum(process.cpu_s for process in running)) > self._bounds.cpu_s:
             self._ask_to_end(Status.TIMEOUT, f"used more than {self._bounds.cpu_s:g} s of CPU time")
+        elif not self._stop and self._meter and self._meter.is_over(time.monotonic() - self._started_at, cpu_s):
+            self._ask_to_end(Status.TIMEOUT, "used up its budget without an end; grant it more, or let it train less")
 
 
 def _stored_bytes(folders: Sequence[str]) -> int:

@@ -112,11 +112,16 @@ def _offer_to_the_kernel(order: Order) -> None:
 def _prepare_call(order: Order) -> Callable[[], object]:
     """Import what is ours, then make the process look as if only the target lived in it."""
     name, *arguments = order.main
-    driver = None if name.endswith(".py") else getattr(import_module(name), arguments.pop(0))
+    is_script = name.endswith(".py")
+    driver = None if is_script else getattr(import_module(name), arguments.pop(0))
     _forget_harness()
     _forget_finalizers()
     sys.path.insert(0, order.folder)
-    sys.argv = [name]
+    if is_script and "/" in name:
+        sys.path.insert(
+            0, str(Path(order.folder, name).parent)
+        )  # as an interpreter does, for modules beside the script
+    sys.argv = [name, *arguments] if is_script else [name]
     tempfile.tempdir = None  # a library that was imported in the launcher may have asked for it, and it is remembered
     seed = int(order.env.get("CODEGRAFT_SEED", "0"))
     random.seed(seed)  # a fork would inherit one state of the generators, the same for every seed

@@ -11,6 +11,7 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
@@ -30,8 +31,17 @@ class Harvest(NamedTuple):
 class Workspace:
     """A folder with `work/` (the sources), `out/` (for the checkpoint) and `tmp/`, which is gone when the context ends."""
 
-    def __init__(self, scratch: Path, files: Mapping[str, bytes], *, frozen: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        files: Mapping[str, bytes],
+        *,
+        frozen: Iterable[str] = (),
+        links: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
         """Write files into a fresh folder below scratch.
+
+        links: what is found at a path relative to `work`, which may lead out of it, besides the files.
 
         Raises: OSError: there is no room.
         """
@@ -42,6 +52,8 @@ class Workspace:
         for path, data in files.items():
             (self.work / path).parent.mkdir(parents=True, exist_ok=True)
             (self.work / path).write_bytes(data)
+        for name, source in links.items():
+            _link(self.work / name, source)
         self._frozen = {path: (files[path], _identity(self.work / path)) for path in sorted(frozen)}
 
     def __enter__(self) -> Self:
@@ -83,6 +95,16 @@ class Workspace:
             return _identity(file) == identity and file.read_bytes() == data
         except OSError:
             return False
+
+
+def _link(place: Path, source: Path) -> None:
+    """Put a link to a file or folder at a place; in a folder that is there already, one to each of its parts that is not."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_dir() and source.is_dir():
+        for part in source.iterdir():
+            _link(place / part.name, part)
+    elif not place.exists():
+        place.symlink_to(source)
 
 
 def stray_paths(paths: Iterable[str]) -> list[str]:

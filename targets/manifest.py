@@ -134,6 +134,11 @@ class Measured(_Table):
         description='the edits that lead to it, as in ["swap-norm@model:Block.__init__/call.LayerNorm?to=RMSNorm"], or nothing',
     )
 
+    @property
+    def headroom(self) -> float:
+        """How far the best that is known is from the baseline; NaN where none is."""
+        return math.nan if self.best is None else abs(self.best - self.baseline)
+
 
 class Manifest(_Table):
     """The fields of a `codegraft.toml`."""
@@ -161,6 +166,16 @@ class Manifest(_Table):
         "and where there are enough data folder/second, for what stands before a keep, and folder/final, for a report",
     )
     train: _Text = Field(description='the script to run, one of the mutable files, as in "train.py"')
+    arguments: tuple[_Text, ...] = Field(
+        default=(),
+        description='what the script finds on its command line, as in ["--epochs=1", "--seed={seed}"], or nothing; {seed}, {data}, {out} '
+        "are the seed of the run, the folder with its training data and the one for its checkpoint",
+    )
+    data: tuple[_Text, ...] = Field(
+        default=(),
+        description='for tier self-reported: files and folders that the training reads, relative to root, as in ["data/corpus"], or '
+        '["../data"] where it looks there; copied once, and found by every run in their places, read-only',
+    )
     predictor: _Entry | None = Field(
         default=None,
         description='a function of a frozen file, as in "predict.py:load": load(checkpoint) returns a function of one array of inputs '
@@ -202,8 +217,9 @@ _NEEDED = {
     Tier.EXPORTED: ("prepare", "scorer", "checkpoint"),
     Tier.SELF_REPORTED: (),
 }
-_OPTIONAL = {Tier.SCORED: ("probes",), Tier.EXPORTED: ("probes",), Tier.SELF_REPORTED: ("prepare", "pattern")}
-_OF_TIERS = frozenset({"prepare", "predictor", "scorer", "checkpoint", "probes", "pattern"})
+_OPTIONAL = {Tier.SCORED: ("probes",), Tier.EXPORTED: ("probes",), Tier.SELF_REPORTED: ("prepare", "pattern", "data")}
+_OF_TIERS = frozenset({"prepare", "predictor", "scorer", "checkpoint", "probes", "pattern", "data"})
+_OWN_PLACES = frozenset({"work", "out", "tmp"})  # what a run has beside its working folder
 
 
 class Target(Manifest):
@@ -264,6 +280,7 @@ def _faults(target: Target) -> Iterator[str]:
     if target.train not in target.mutable:
         yield f"train is {target.train!r}, which mutable does not name; write one of {', '.join(target.mutable)}"
     yield from _tier_faults(target)
+    yield from _data_faults(target)
     for field, entry in (("prepare", target.prepare), ("predictor", target.predictor), ("scorer", target.scorer)):
         if entry is not None:
             yield from _entry_faults(field, entry, target)
@@ -291,6 +308,22 @@ def _tier_faults(target: Target) -> Iterator[str]:
             return
         if n_groups != 1:
             yield f"pattern is {target.pattern!r}, with {n_groups} groups; write one, around the number"
+
+
+def _data_faults(target: Target) -> Iterator[str]:
+    if target.data and target.prepare is not None:
+        yield "data and prepare both say what the training reads; write one of them"
+    for path in target.data:
+        parts = PurePosixPath(path).parts
+        inner = parts[1:] if parts[:1] == ("..",) else parts
+        if PurePosixPath(path).is_absolute() or not inner or ".." in inner or PurePosixPath(path).as_posix() != path:
+            yield f"data names {path!r}; write it relative to root, as in 'data/corpus' or '../data'"
+        if len(inner) < len(parts) and inner[0] in _OWN_PLACES:
+            yield f"data names {path!r}, where a run has a folder of its own; move the data"
+        if not (target.root_dir / path).exists():
+            yield f"data names {path!r}, which is not in {target.root_dir}; make it, as the repository says, or leave it out"
+        if path in target.mutable or path in target.frozen:
+            yield f"data names {path!r}, which is one of the sources; leave it in one of them"
 
 
 def _measured_faults(target: Target) -> Iterator[str]:

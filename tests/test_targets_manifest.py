@@ -89,7 +89,7 @@ def test_what_was_measured_is_read_and_changes_no_run(folder):
     script = '["scale-literal@train/literal.lr?by=2.0"]'
     (folder / "codegraft.toml").write_text(MANIFEST + MEASURED + f"best = 1.25\nscript = {script}\n")
     known = load_target(folder)
-    assert (known.measured.baseline, known.measured.seeds, known.measured.best) == (1.5, 10, 1.25)
+    assert (known.measured.baseline, known.measured.seeds, known.measured.headroom) == (1.5, 10, 0.25)
     assert known.digest == plain.digest
 
 
