@@ -51,7 +51,7 @@ def protected_slots(graph: CodeGraph, declared: Iterable[str] = ()) -> frozenset
     """
     slots = {_named(graph, slot).slot for slot in declared}
     tests, calls = list(_tests(graph)), list(_frozen_calls(graph))
-    sliced = list(_slice(graph, [*tests, *_leaving(graph)]))
+    sliced = list(slice_of(graph, [*tests, *_leaving(graph)]))
     slots |= {node.slot for node in (*sliced, *calls, *_heirs(graph))}
     slots |= {slot for node in sliced for slot in _givers(graph, node)}
     measuring = [node for node in calls if not _feeds_training(graph, node)]
@@ -89,7 +89,8 @@ def _named(graph: CodeGraph, slot: str) -> Node:
         raise EditError(
             f"protected: {slot} names nothing in the sources; write a slot as `codegraft graph --json` prints it"
         )
-    return graph.statement(node) or node
+    # A function may stand in a statement, as one below `if __name__ == "__main__":` does.
+    return node if node.kind in _UNITS else graph.statement(node) or node
 
 
 def _tests(graph: CodeGraph) -> Iterator[Node]:
@@ -204,7 +205,7 @@ def _frozen_calls(graph: CodeGraph) -> Iterator[Node]:
             yield statement
 
 
-def _slice(graph: CodeGraph, guards: Iterable[Node]) -> Iterator[Node]:
+def slice_of(graph: CodeGraph, guards: Iterable[Node]) -> Iterator[Node]:
     """Walk guards, the headers around them, and whatever computes what any of these read."""
     seen, pending = set[str](), list(guards)
     while pending:

@@ -194,3 +194,10 @@ def test_an_heir_of_a_frozen_class_takes_no_edit():
     code = Code.of(Snapshot({"prepare.py": PREPARE.encode(), "train.py": train.encode()}, frozenset({"prepare.py"})))
     assert list(default_grammar().edits(code.graph))
     assert [edit.uri for edit in code.edits()] == []
+
+
+def test_a_declared_function_is_protected_whole_also_below_an_if():
+    source = b"if __name__ == '__main__':\n    def measure(x):\n        return x * 0.5\n    lr = 0.1\n"
+    code = Code.of(Snapshot({"train.py": source}), protected=["train:measure"])
+    assert "train:measure" in code.protected
+    assert {edit.site for edit in code.edits("scale-literal")} == {"train:/literal.lr"}
