@@ -21,6 +21,7 @@ _COMMANDS = {
     "graph": _Lazy(
         "harness.cli.graph", "Show the code graph of a target, a folder, a file or a trial; ask it questions."
     ),
+    "init": _Lazy("harness.cli.init", "Read a repository and write its codegraft.toml."),
     "check": _Lazy("harness.cli.check", "Check a target: what is protected and where, what could be edited."),
     "kinds": _Lazy("harness.cli.kinds", "List the edit kinds, show them with examples, or start a new one."),
     "edits": _Lazy("harness.cli.code", "List the legal edits of a target."),

@@ -83,14 +83,14 @@ class _Facts:
 
     protected: list[dict[str, str]]
     edits: Counter[str]
-    isolation: list[Offer]
+    isolation: tuple[Offer, ...]
     hidden: list[str]
 
     @classmethod
     def of(cls, sources: Sources) -> _Facts:
         protected = [{"slot": slot, "line": line, "text": text} for slot, line, text in _protected(sources)]
         offered = Counter(edit.kind for edit in sources.code.edits())
-        return cls(protected, offered, list(offers()), [name for name in _PACKAGES if not _ours(name)])
+        return cls(protected, offered, tuple(offers()), [name for name in _PACKAGES if not _ours(name)])
 
     def told(self, sources: Sources) -> dict[str, object]:
         return {
@@ -119,7 +119,7 @@ def _run(sources: Sources, n_seeds: int, required: str) -> Checkup:
     return check_up(sources.trainable, sources.snapshot, n_seeds, start)
 
 
-def _shortage(layers: list[Offer], required: str) -> TrialError | None:
+def _shortage(layers: tuple[Offer, ...], required: str) -> TrialError | None:
     """Return what speaks against running on this machine."""
     try:
         refuse_less(label_of(layers), required)

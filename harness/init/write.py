@@ -1,0 +1,107 @@
+"""A survey as the text of a manifest: every line says why it is so, and what was decided by default is a question in a comment."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from harness.init.survey import Answer, Survey
+
+CEILING_S = 1800.0  # of CPU time; `codegraft check` says what the baseline takes
+
+
+def manifest_text(found: Survey, root: Path, *, stubs: Iterable[str] = ()) -> str:
+    """Write the manifest of a survey."""
+    return "\n".join(_lines(found, root, tuple(stubs))) + "\n"
+
+
+def _lines(found: Survey, root: Path, stubs: tuple[str, ...]) -> Iterator[str]:
+    metric = found.metric
+    yield "# Written by `codegraft init`. Lines with ? are its guesses: look at them, then `codegraft check` measures."
+    yield f"name = {_text(_name(root))}"
+    yield from _asked(found, "train")
+    yield f"train = {_text(found.script)}"
+    yield from _asked(found, "arguments")
+    yield from (line for answer in found.answers for line in _others(answer))
+    yield f"arguments = {_list(found.arguments)}"
+    yield f"mutable = {_list(found.mutable)}  # what edits may change"
+    if found.frozen:
+        yield f"frozen = {_list(found.frozen)}"
+    if found.data:
+        yield f"data = {_list(found.data)}  # copied once; every run finds them in their places, read-only"
+    yield ""
+    yield "# What the training prints is believed. An edit can forge that, so nothing is kept by itself; tier scored measures."
+    yield 'tier = "self-reported"'
+    yield from _asked(found, "metric")
+    yield f"metric = {_text(metric.name)}  # printed by {metric.path}:{metric.line}; the last one counts"
+    yield f"pattern = {_pattern(metric.pattern)}"
+    yield f'direction = "{metric.direction}"'
+    yield from _protected(found)
+    yield ""
+    yield "# A training that never asks is ended, without a metric, at this much CPU time: three times what the baseline takes."
+    yield "[budget]"
+    yield 'unit = "cpu_s"'
+    yield f"amount = {CEILING_S:g}"
+    yield ""
+    yield "[limits]"
+    yield f"wall_s = {2 * CEILING_S:g}"
+    yield f"cpu_s = {CEILING_S:g}"
+    yield "memory_mb = 4096"
+    yield "threads = 1"
+    for note in found.notes:
+        yield f"# ! {note}"
+    if stubs:
+        yield f"# For tier scored, go on with {', '.join(stubs)}: what is left to do stands there."
+
+
+def _protected(found: Survey) -> Iterator[str]:
+    if found.protected:
+        yield ""
+        yield "protected = [  # spared by edits, besides what `codegraft check` finds by itself"
+        width = max(len(_text(slot)) for slot, _ in found.protected) + 1
+        for slot, why in found.protected:
+            yield f"  {_text(slot) + ',':<{width}}  # {why}"
+        yield "]"
+
+
+_PLACED = ("train", "arguments", "metric")  # questions that have a line of their own
+
+
+def _asked(found: Survey, name: str) -> Iterator[str]:
+    for answer in found.answers:
+        if answer.question.name == name:
+            yield from question_lines(answer)
+
+
+def _others(answer: Answer) -> Iterator[str]:
+    if answer.question.name not in _PLACED:
+        yield from question_lines(answer)
+
+
+def question_lines(answer: Answer) -> Iterator[str]:
+    """Print a question and what was answered, as comments."""
+    yield f"# ? {answer.question.text}: {answer.given}"
+    for choice in answer.question.choices:
+        if choice != answer.given:
+            yield f"#   or {choice}"
+
+
+def _name(root: Path) -> str:
+    return re.sub(r"[^\w.-]+", "-", root.resolve().name).strip("-.") or "target"
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # JSON's strings are TOML's basic strings
+
+
+def _list(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(_text, texts))}]"
+
+
+def _pattern(pattern: str) -> str:
+    return f"'{pattern}'" if "'" not in pattern else _text(pattern)
