@@ -60,7 +60,7 @@ def trial_line(trial: Trial, settings: Settings, noise: Noise, *, incumbent: int
     change = settings.sign * trial.verdict.gain
     z = f", z {trial.verdict.z:.1f}" if len(trial.outcomes) > 1 else ""
     metric = f"{settings.metric} {trial.metric:.5g}{badge(trial.outcomes[0])}"
-    measured = f"{metric} ({change + 0.0:+.2g}, {trial.verdict.gain / noise.sd:.1f} sd{z})"
+    measured = f"{metric} ({change + 0.0:+.2g}, {_sd_text(trial.verdict.gain / noise.sd)}{z})"
     return f"{head}  {measured}  {edits}"
 
 
@@ -72,6 +72,11 @@ def recheck_line(recheck: Recheck, settings: Settings, noise: Noise) -> str:
     change = recheck.incumbent.metric - recheck.baseline.metric
     gain = settings.sign * change
     return f"{head}  {settings.metric} {recheck.incumbent.metric:.5g} ({change:+.2g} against the baseline, {gain / noise.sd:.1f} sd)"
+
+
+def _sd_text(gain: float) -> str:
+    """Print a gain in standard deviations; what diverged needs no more digits than its size."""
+    return f"{gain:.1f} sd" if abs(gain) < 1e6 else f"{gain:.1g} sd"
 
 
 def _why(trial: Trial) -> str:
