@@ -16,13 +16,14 @@ import pytest
 
 from harness.init.printed import metrics_in
 from harness.init.repository import open_repository
+from harness.init.stubs import stubs_of
 from harness.init.survey import Question, survey
 from harness.init.write import manifest_text
 from harness.sources import open_sources
 from targets.manifest import Direction, load_target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 CASES = Path(__file__).parent / "cases/init"
 SHAPES = ("options", "globals", "trainer", "functions")
@@ -204,6 +205,113 @@ def test_nothing_of_a_repository_is_run_to_read_it(tmp_path: Path) -> None:
     assert load_target(tmp_path).metric == "val_loss"
 
 
+# --- tier scored, begun
+
+LEFT_TO_DO = [  # what the manifest in `scored` says, done for the case `functions`
+    ("main.py", "import numpy as np\n", "import numpy as np\nfrom safetensors.torch import save_model\n"),
+    ("main.py", "class Net", "from scored.prepare import Budget, checkpoint_path, load_train, trial_seed\n\nclass Net"),
+    ("main.py", "optimizer.zero_grad()\n", "if budget.progress() >= 1.0:\n            break\n        optimizer.zero_grad()\n"),
+    ("main.py", "loss = F.nll_loss(model(data), target)", "output = model(data)\n        loss = F.nll_loss(output, target)"),
+    ("main.py", "        optimizer.step()\n", "        optimizer.step()\n        budget.spend(output, target)\n"),
+    ("main.py", "def train(", "budget = Budget()\n\n\ndef train("),
+    ("main.py", 'digits("train")', "torch.utils.data.TensorDataset(*map(torch.from_numpy, load_train()))"),
+    ("main.py", '    test_loader = torch.utils.data.DataLoader(digits("test"), batch_size=100)\n', ""),
+    ("main.py", "range(1, args.epochs + 1)", "range(1, 1000)"),
+    ("main.py", "        test(model, device, test_loader)\n", "        if budget.known >= 1.0:\n            break\n"),
+    ("main.py", "    if args.save_model:\n", "    save_model(model, str(checkpoint_path()))\n    if args.save_model:\n"),
+    ("scored/codegraft.toml", "amount = 1000", "amount = 40"),
+    ("scored/codegraft.toml", "probes = []", 'probes = ["batch", "normalised"]'),
+]  # fmt: skip
+SPLIT = """
+    held = np.load("../data/digits.npz")
+    x, y = held["test_x"], held["test_y"]
+    parts = {"heldout": slice(0, 50), "second": slice(50, 75), "final": slice(75, 100)}
+    return {"train": (held["train_x"], held["train_y"]), **{name: (x[at], y[at]) for name, at in parts.items()}}
+"""
+
+
+def test_a_recognised_model_and_loss_begin_tier_scored(tmp_path: Path) -> None:
+    root = place("functions", tmp_path)
+    said = codegraft("init", root, "--yes").stdout
+    assert f"tier scored: begun in {root / 'scored'}" in said
+    predict = (root / "scored/predict.py").read_text()
+    assert "from main import Net" in predict
+    assert "    return Net()\n" in predict
+    assert "Left to do" not in predict
+    assert load_target(root / "scored").metric == "test_loss"
+    (root / "scored/predict.py").write_text("mine")
+    (root / "codegraft.toml").unlink()
+    assert "stays as it is" in codegraft("init", root, "--yes").stdout
+    assert (root / "scored/predict.py").read_text() == "mine"
+
+
+def test_a_model_that_only_a_run_can_make_is_left_to_do(tmp_path: Path) -> None:
+    root = place("globals", tmp_path)
+    assert codegraft("init", root, "--yes").returncode == 0
+    predict = (root / "scored/predict.py").read_text()
+    assert "Left to do: `build`" in predict
+    assert "make the model with the values of train.py:47" in predict
+    compile(predict, "predict.py", "exec")
+
+
+def test_a_metric_that_is_no_loss_begins_nothing(tmp_path: Path) -> None:
+    root = place("trainer", tmp_path)
+    assert "tier scored: the model or its loss was not recognised" in codegraft("init", root, "--yes").stdout
+    assert not (root / "scored").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "targets"),
+    [
+        ("cross_entropy", [[2.0, 1.0, -3.0], [0.0, 5.0, 1.0]], [1, 1]),
+        ("nll_loss", [[-0.5, -1.5, -2.0], [-3.0, -0.1, -4.0]], [2, 0]),
+        ("mse_loss", [[1.0], [3.0]], [[0.5], [5.0]]),
+        ("binary_cross_entropy_with_logits", [[0.3], [-2.0]], [[1.0], [0.0]]),
+    ],
+)
+def test_a_scorer_computes_what_torch_does(
+    loss: str, outputs: list[list[float]], targets: list[object], tmp_path: Path
+) -> None:
+    import torch  # noqa: PLC0415 - only here
+
+    (tmp_path / "train.py").write_text(
+        "import torch\nimport torch.nn.functional as F\nfrom model import Model\n"
+        + TRAINING.replace("import torch\n", "")
+        .replace("torch.nn.Linear(2, 1)", "Model(2)")
+        .replace("pow(2).mean()", "mean()")
+        + f"val_loss = F.{loss}(model(x), y).item()\nprint(f'val loss {{val_loss}}')\n"
+    )
+    (tmp_path / "model.py").write_text(
+        "import torch\nclass Model(torch.nn.Module):\n    def __init__(self, n):\n        super().__init__()\n"
+        "        self.fc = torch.nn.Linear(n, 1)\n    def forward(self, x):\n        return self.fc(x)\n"
+    )
+    repository = open_repository(tmp_path)
+    text = stubs_of(repository, survey(repository, take_default, has_gpu=False))["scored/scorer.py"]
+    space: dict[str, Callable[[object, object], np.ndarray]] = {}
+    exec(text, space)
+    ours = space["loss"](np.array(outputs, np.float32), np.array(targets)).mean()
+    theirs = getattr(torch.nn.functional, loss)(torch.tensor(outputs), torch.tensor(targets))
+    assert abs(ours - theirs.item()) < 1e-6
+
+
+@pytest.mark.slow
+def test_tier_scored_works_when_what_is_left_is_done(tmp_path: Path) -> None:
+    root = place("functions", tmp_path)
+    assert codegraft("init", root, "--yes").returncode == 0
+    for file, old, new in LEFT_TO_DO:
+        text = (root / file).read_text()
+        assert old in text, old
+        (root / file).write_text(text.replace(old, new, 1))
+    prepare = re.sub(r"\n    raise NotImplementedError.*\n", SPLIT, (root / "scored/prepare.py").read_text())
+    (root / "scored/prepare.py").write_text(prepare)
+    done = codegraft("check", root / "scored", "--runs", "2", "--json", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["measured"]["tier"] == "scored"
+    assert 0 < told["measured"]["baseline"] < 2.5  # of 2.3 for a guess
+    assert told["measured"]["repeatable"]
+
+
 # --- repositories that are not ours
 
 
@@ -227,9 +335,10 @@ def test_a_well_known_repository_reproduces_its_own_metric(repository: str, tmp_
     assert_same_metric(root, tmp_path)
 
 
+# What is edited by hand, so that a run takes seconds: old and new text of a line of the manifest.
 BY_HAND: dict[str, list[tuple[str, str]]] = {
-    "nanoGPT": [("--max_iters=2000", "--max_iters=250")],
-    "minGPT": [("", "")],
-    "examples/mnist": [],
-    "examples/word_language_model": [],
+    "nanoGPT": [('"--max_iters=2000"', '"--max_iters=250"')],
+    "minGPT": [],
+    "examples/mnist": [('["--seed={seed}"]', '["--seed={seed}", "--epochs=1"]')],
+    "examples/word_language_model": [('"--epochs", "6"', '"--epochs", "1"')],
 }

@@ -10,11 +10,13 @@ import click
 
 from harness.cli.errors import WrongUse, one_line_errors
 from harness.init.repository import open_repository
+from harness.init.stubs import FOLDER, scored_manifest, stubs_of
 from harness.init.survey import has_gpu, survey
 from harness.init.write import manifest_text, question_lines
 from targets.manifest import MANIFEST, TargetError, load_target
 
 if TYPE_CHECKING:
+    from harness.init.repository import Repository
     from harness.init.survey import Question, Survey
 
 
@@ -38,6 +40,24 @@ def init(path: Path, script: str, yes: bool, force: bool) -> None:
     found = survey(repository, ask, script=script, has_gpu=has_gpu())
     (path / MANIFEST).write_text(manifest_text(found, repository.root), encoding="utf-8")
     _report(found, path)
+    _begin_scored(repository, found, path, force=force)
+
+
+def _begin_scored(repository: Repository, found: Survey, path: Path, *, force: bool) -> None:
+    """Write the stubs of tier scored into a folder of their own, unless a person has gone on with what is there."""
+    stubs = stubs_of(repository, found)
+    if not stubs:
+        click.echo("tier scored: the model or its loss was not recognised; see docs/your-repository.md")
+    elif (path / FOLDER).exists() and not force:
+        click.echo(f"tier scored: {path / FOLDER} is there and stays as it is; give --force to write over it")
+    else:
+        for name, text in {
+            **stubs,
+            f"{FOLDER}/{MANIFEST}": scored_manifest(repository, found, repository.root),
+        }.items():
+            (path / name).parent.mkdir(exist_ok=True)
+            (path / name).write_text(text, encoding="utf-8")
+        click.echo(f"tier scored: begun in {path / FOLDER}; its {MANIFEST} says what is left to do")
 
 
 def _default(question: Question) -> str:

@@ -110,9 +110,15 @@ class Repository:
     def node_at(self, path: str, place: ast.stmt) -> Node | None:
         """Return the node of the graph for a statement or a function of a tree."""
         kind = NodeKind.FUNCTION if isinstance(place, ast.FunctionDef) else NodeKind.STATEMENT
-        start = self._starts[path][place.lineno - 1] + place.col_offset
+        start = self.offset(path, place)
         inside = (node for node in self.graph.files[path].nodes if node.kind is kind and node.start == start)
         return next(inside, None)
+
+    def offset(self, path: str, place: ast.stmt | ast.expr, *, at_end: bool = False) -> int:
+        """Return the byte offset at which a part of a tree starts, or behind which it ends."""
+        line = place.end_lineno if at_end and place.end_lineno else place.lineno
+        column = place.end_col_offset if at_end and place.end_col_offset is not None else place.col_offset
+        return self._starts[path][line - 1] + column
 
     @cached_property
     def _starts(self) -> Mapping[str, list[int]]:

@@ -15,30 +15,30 @@ if TYPE_CHECKING:
 CEILING_S = 1800.0  # of CPU time; `codegraft check` says what the baseline takes
 
 
-def manifest_text(found: Survey, root: Path, *, stubs: Iterable[str] = ()) -> str:
+def manifest_text(found: Survey, root: Path) -> str:
     """Write the manifest of a survey."""
-    return "\n".join(_lines(found, root, tuple(stubs))) + "\n"
+    return "\n".join(_lines(found, root)) + "\n"
 
 
-def _lines(found: Survey, root: Path, stubs: tuple[str, ...]) -> Iterator[str]:
+def _lines(found: Survey, root: Path) -> Iterator[str]:
     metric = found.metric
     yield "# Written by `codegraft init`. Lines with ? are its guesses: look at them, then `codegraft check` measures."
-    yield f"name = {_text(_name(root))}"
+    yield f"name = {toml_text(target_name(root))}"
     yield from _asked(found, "train")
-    yield f"train = {_text(found.script)}"
+    yield f"train = {toml_text(found.script)}"
     yield from _asked(found, "arguments")
     yield from (line for answer in found.answers for line in _others(answer))
-    yield f"arguments = {_list(found.arguments)}"
-    yield f"mutable = {_list(found.mutable)}  # what edits may change"
+    yield f"arguments = {toml_list(found.arguments)}"
+    yield f"mutable = {toml_list(found.mutable)}  # what edits may change"
     if found.frozen:
-        yield f"frozen = {_list(found.frozen)}"
+        yield f"frozen = {toml_list(found.frozen)}"
     if found.data:
-        yield f"data = {_list(found.data)}  # copied once; every run finds them in their places, read-only"
+        yield f"data = {toml_list(found.data)}  # copied once; every run finds them in their places, read-only"
     yield ""
     yield "# What the training prints is believed. An edit can forge that, so nothing is kept by itself; tier scored measures."
     yield 'tier = "self-reported"'
     yield from _asked(found, "metric")
-    yield f"metric = {_text(metric.name)}  # printed by {metric.path}:{metric.line}; the last one counts"
+    yield f"metric = {toml_text(metric.name)}  # printed by {metric.path}:{metric.line}; the last one counts"
     yield f"pattern = {_pattern(metric.pattern)}"
     yield f'direction = "{metric.direction}"'
     yield from _protected(found)
@@ -55,17 +55,15 @@ def _lines(found: Survey, root: Path, stubs: tuple[str, ...]) -> Iterator[str]:
     yield "threads = 1"
     for note in found.notes:
         yield f"# ! {note}"
-    if stubs:
-        yield f"# For tier scored, go on with {', '.join(stubs)}: what is left to do stands there."
 
 
 def _protected(found: Survey) -> Iterator[str]:
     if found.protected:
         yield ""
         yield "protected = [  # spared by edits, besides what `codegraft check` finds by itself"
-        width = max(len(_text(slot)) for slot, _ in found.protected) + 1
+        width = max(len(toml_text(slot)) for slot, _ in found.protected) + 1
         for slot, why in found.protected:
-            yield f"  {_text(slot) + ',':<{width}}  # {why}"
+            yield f"  {toml_text(slot) + ',':<{width}}  # {why}"
         yield "]"
 
 
@@ -91,17 +89,20 @@ def question_lines(answer: Answer) -> Iterator[str]:
             yield f"#   or {choice}"
 
 
-def _name(root: Path) -> str:
+def target_name(root: Path) -> str:
+    """Return a name for the target in a folder."""
     return re.sub(r"[^\w.-]+", "-", root.resolve().name).strip("-.") or "target"
 
 
-def _text(text: str) -> str:
+def toml_text(text: str) -> str:
+    """Write a string."""
     return json.dumps(text, ensure_ascii=False)  # JSON's strings are TOML's basic strings
 
 
-def _list(texts: Iterable[str]) -> str:
-    return f"[{', '.join(map(_text, texts))}]"
+def toml_list(texts: Iterable[str]) -> str:
+    """Write a list of strings on one line."""
+    return f"[{', '.join(map(toml_text, texts))}]"
 
 
 def _pattern(pattern: str) -> str:
-    return f"'{pattern}'" if "'" not in pattern else _text(pattern)
+    return f"'{pattern}'" if "'" not in pattern else toml_text(pattern)
