@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.sources import open_sources
+
 TARGETS = Path(__file__).parents[1] / "targets"
 TRAIN = "import runpy; runpy.run_path('train.py', run_name='__main__')"
 MEASURE = """
@@ -206,3 +208,60 @@ def test_bytelm_metric_repeats_bit_for_bit(bytelm):
     assert first == bytelm.measure(CODEGRAFT_SEED="1", PYTHONHASHSEED="7")
     assert first != bytelm.measure(CODEGRAFT_SEED="2")
     assert 2.7 < first["val_bpb"] < 3.2
+
+
+# --- digits, tabular: metric, what knowing nothing is worth, and what a training must reach
+
+SMALL = {"digits": ("val_bits", 3.3219, 1.2), "tabular": ("val_rmse", 2.2, 1.0)}
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def small(request, tmp_path_factory):
+    return request.param, Copy(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_small_targets_offer_hundreds_of_edits_of_most_families(small):
+    code = open_sources(small[0]).code
+    edits = list(code.edits())
+    assert 200 <= len(edits) <= 500
+    assert len({edit.kind for edit in edits}) >= 30
+
+
+def test_small_targets_repeat_their_data_byte_for_byte(small, tmp_path):
+    _, copy = small
+    copy.run("prepare.py", str(tmp_path), PYTHONHASHSEED="7")
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.npy"))
+    assert {path.parts[0] for path in files} == {"train", "heldout", "second", "final"}
+    assert all((tmp_path / path).read_bytes() == (copy.data / path).read_bytes() for path in files)
+
+
+def test_small_targets_train_for_a_few_steps_and_are_scored(small):
+    name, copy = small
+    metric, ignorant, _ = SMALL[name]
+    assert 0 < copy.measure(CODEGRAFT_BUDGET="3")[metric] < 4 * ignorant
+
+
+def test_small_targets_refuse_outputs_of_a_wrong_shape_in_one_line(small):
+    _, copy = small
+    script = """
+import sys
+from pathlib import Path
+import numpy as np
+from scorer import score
+try:
+    score(lambda x: np.zeros((len(x), 3)), Path(sys.argv[1]))
+except ValueError as error:
+    print(error)
+"""
+    (line,) = copy.run("-c", script, str(copy.data / "heldout")).splitlines()
+    assert "predict returned shape" in line
+
+
+@pytest.mark.slow
+def test_small_targets_repeat_bit_for_bit_and_beat_knowing_nothing(small):
+    name, copy = small
+    metric, ignorant, reached = SMALL[name]
+    first = copy.measure(CODEGRAFT_SEED="1")
+    assert first == copy.measure(CODEGRAFT_SEED="1", PYTHONHASHSEED="7")
+    assert first != copy.measure(CODEGRAFT_SEED="2")
+    assert first[metric] < reached < ignorant

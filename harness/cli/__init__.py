@@ -5,8 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
+
+import targets
+
+_SHIPPED = sorted(path.parent.name for path in Path(targets.__file__).parent.glob("*/codegraft.toml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,14 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"Targets that ship with codegraft: {', '.join(_SHIPPED)}.",
+)
 @click.version_option(package_name="codegraft", message="%(package)s %(version)s")
 def commands() -> None:
     """Search over machine-learning code: typed edits on a semantic graph, trained, measured and judged.
 
-    TARGET is a folder with a codegraft.toml, or the name of a target that ships with codegraft: bytelm, toy.
+    TARGET is a folder with a codegraft.toml, or the name of a target that ships with codegraft, named below.
     """
