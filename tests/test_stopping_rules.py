@@ -60,10 +60,11 @@ def test_a_run_that_becomes_half_again_as_bad_as_it_started_has_failed():
 
 
 def test_a_run_that_will_cost_more_than_a_kept_one_may_is_stopped_however_good_it_is():
-    assert "beyond 6 s nothing is kept" in verdict(shifted(-1.0)[:WARM_UP], cpu_s=8.0, costliest_s=2.0)
-    assert not verdict(shifted(-1.0)[:WARM_UP], cpu_s=7.0, costliest_s=2.0)
-    assert not verdict(shifted(-1.0)[: WARM_UP - 1], cpu_s=8.0, costliest_s=2.0)
-    assert not verdict(shifted(-1.0)[:WARM_UP], cpu_s=8.0)
+    assert "beyond 6 s nothing is kept" in verdict(shifted(-1.0)[:WARM_UP], cpu_s=10.0, costliest_s=2.0)
+    assert not verdict(shifted(-1.0)[:WARM_UP], cpu_s=8.0, costliest_s=2.0)
+    assert not verdict(shifted(-1.0)[: WARM_UP - 1], cpu_s=10.0, costliest_s=2.0)
+    assert not verdict(shifted(-1.0)[:WARM_UP], cpu_s=10.0)
+    assert not verdict(shifted(-1.0)[:WARM_UP], cpu_s=4.0, costliest_s=0.03)
 
 
 def test_a_run_that_starts_badly_has_a_fifth_of_its_budget_to_recover():
