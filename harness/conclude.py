@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from graph.snapshot import Snapshot
     from harness.record import Record
-    from harness.values import Trial
     from mutator.edit import Edit
     from targets.manifest import Target
 
@@ -60,17 +59,6 @@ class Effect:
     def error(self) -> float:
         """The standard error of the mean."""
         return (self.high - self.mean) / student_t(self.n - 1)
-
-
-def script_of(record: Record) -> tuple[Trial, ...]:
-    """Return the trials that lead from the unedited target to the incumbent, oldest first."""
-    trials = {trial.number: trial for trial in record.trials}
-    chain: list[Trial] = []
-    number = _number(record)
-    while number:
-        chain.append(trials[number])
-        number = chain[-1].parent
-    return tuple(reversed(chain))
 
 
 def effect(record: Record, role: str, other: str, scoring: Scoring = Scoring.SEARCH) -> Effect | None:
@@ -130,7 +118,7 @@ class Conclusion:
     def __init__(self, target: Target, record: Record, root: Snapshot) -> None:
         """Replay the incumbent's script from the root."""
         self._root = Code.of(root, protected=target.protected)
-        self._moves = _without_superseded(self._root, [trial.script for trial in script_of(record)])
+        self._moves = _without_superseded(self._root, [trial.script for trial in record.lineage(_number(record))])
         self._whole = _replay(self._root, self._moves)
         self._seeds = [record.settings.seed + _SEEDS_FROM + i for i in range(record.settings.replicates)]
 

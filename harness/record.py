@@ -94,3 +94,13 @@ class Record:
     def incumbent(self) -> Trial | None:
         """The trial that the next ones are judged against; None while that is the baseline."""
         return self.kept[-1] if self.kept else None
+
+    def lineage(self, number: int) -> tuple[Proposal | Trial, ...]:
+        """Return the trials that lead from the unedited target to one of them, oldest first; none for 0."""
+        made: dict[int, Proposal | Trial] = {proposal.number: proposal for proposal in self.proposals}
+        made |= {trial.number: trial for trial in self.trials}
+        chain: list[Proposal | Trial] = []
+        while number:
+            chain.append(made[number])
+            number = chain[-1].parent
+        return tuple(reversed(chain))

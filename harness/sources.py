@@ -15,7 +15,8 @@ from graph.code_graph import CodeGraph
 from graph.snapshot import Snapshot, python_files, read_snapshot
 from harness.ledger import LEDGER_FILE, read_record
 from harness.objects import ObjectStore
-from harness.record import Record
+from harness.record import Proposal, Record
+from harness.values import Trial
 from mutator.code import Code
 from targets.manifest import MANIFEST, Target, TargetError, load_target
 
@@ -27,6 +28,7 @@ class Sources:
     root: Path
     snapshot: Snapshot
     target: Target | None = None
+    made_by: tuple[Proposal | Trial, ...] = ()  # the trials that led to them, oldest first
 
     @cached_property
     def graph(self) -> CodeGraph:
@@ -120,7 +122,9 @@ def _open_trial(folder: Path, trial: str) -> Sources:
     target = load_target(Path(record.settings.target)) if (Path(record.settings.target) / MANIFEST).is_file() else None
     frozen = frozenset(target.frozen) if target is not None else frozenset[str]()
     files = store.files(commits[trial])
-    return Sources(folder, Snapshot(files, frozen & files.keys()), target)
+    number = record.incumbent.number if trial == "best" and record.incumbent is not None else trial
+    made_by = record.lineage(int(number)) if str(number).isdecimal() else ()
+    return Sources(folder, Snapshot(files, frozen & files.keys()), target, made_by)
 
 
 def open_target(name: str) -> Target:

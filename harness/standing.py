@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from harness.conclude import evaluation, script_of
+from harness.conclude import evaluation
 from harness.report.facts import Best, StoppingFacts, count_failures, find_best, measure_noise, stopping_facts
 from harness.values import Decision
 from mutator.edit import print_script
@@ -104,7 +104,7 @@ def _best_line(record: Record) -> str:
     change = best.gain * record.settings.sign
     percent = "" if math.isnan(best.percent) else f", {math.copysign(best.percent, change):+.1f} %"
     figures = f"{record.settings.metric} {best.metric:.5g} against {best.baseline:.5g} ({change:+.3g}{percent}, {best.in_sd:.1f} sd)"
-    n_others = sum(len(trial.script) for trial in script_of(record)[:-1])
+    n_others = sum(len(trial.script) for trial in record.lineage(best.trial.parent))
     others = f" on {n_others} more" if n_others else ""
     edits = print_script(best.trial.script, anchors=False)
     return f"{figures} on the same {best.n} fresh seeds, trial {best.trial.number}: {edits}{others}"

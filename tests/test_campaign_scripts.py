@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.faults.campaigns import differences, facts, slow_learner
-from harness.conclude import script_of
 from harness.export.history import read_history
 from harness.ledger import read_record
 from harness.objects import ObjectStore
@@ -96,7 +95,7 @@ def test_every_trial_is_a_script_of_two_edits_and_many_start_elsewhere_than_the_
 def test_what_is_kept_is_the_chain_of_its_parents(whole: tuple[Path, str]) -> None:
     record = read_record(whole[0])
     assert record.incumbent is not None
-    chain = script_of(record)
+    chain = record.lineage(record.incumbent.number)
     assert [trial.parent for trial in chain] == [0, *(trial.number for trial in chain[:-1])]
     assert len(chain) > 1
     best = open_program(f"{whole[0]}@best").snapshot.files
@@ -143,5 +142,9 @@ def test_it_verifies_and_every_way_to_look_at_it_shows_scripts_and_parents(whole
     rows = {entry.number: entry for entry in read_history(folder).entries}
     assert rows[further.number].parent == rows[further.parent]
     assert rows[further.number].uri == print_script(further.script)
+    shown = subprocess.run([CODEGRAFT, "graph", f"{folder}@best"], capture_output=True, text=True, check=True).stdout
+    for trial in record.lineage(record.kept[-1].number):
+        edits = print_script(trial.script, anchors=False)
+        assert f"trial {trial.number}  {edits}  on trial {trial.parent}\n" in shown
     status = subprocess.run([CODEGRAFT, "status", folder, "--json"], capture_output=True, text=True, check=True)
     assert json.loads(status.stdout)["kept"] == [print_script(trial.script) for trial in record.kept]

@@ -16,6 +16,7 @@ from graph.query import backward_slice, callees, callers, dotted, find, forward_
 from graph.summary import edge_facts, node_facts, summarize
 from harness.cli.errors import WrongUse, one_line_errors
 from harness.sources import Sources, open_program
+from mutator.edit import print_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,6 +127,8 @@ def _printed(graph: CodeGraph, answer: _Answer, form: str, name: str) -> str:
 
 
 def _summary(sources: Sources) -> Iterable[str]:
+    for made in sources.made_by:
+        yield f"trial {made.number}  {print_script(made.script, anchors=False)}  on trial {made.parent}"
     yield from summarize(sources.graph)
     for slot in sorted(sources.protected):
         node = sources.graph.nodes[slot]
