@@ -164,6 +164,17 @@ def test_two_scripts_that_train_are_a_question(tmp_path: Path) -> None:
     assert "which script trains" in manifest_text(found, tmp_path)
 
 
+def test_a_file_that_measures_is_frozen(tmp_path: Path) -> None:
+    (tmp_path / "prepare.py").write_text("def evaluate(model):\n    return 0.5\n")
+    (tmp_path / "parts.py").write_text("WIDTH = 2\n")
+    source = (
+        "from prepare import evaluate\nfrom parts import WIDTH\n" + TRAINING + "print(f'val_bpb: {evaluate(model)}')\n"
+    )
+    (tmp_path / "train.py").write_text(source)
+    found = survey(open_repository(tmp_path), take_default, has_gpu=False)
+    assert (found.frozen, set(found.mutable)) == (("prepare.py",), {"train.py", "parts.py"})
+
+
 def test_a_training_without_a_seed_is_told(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAINING + "print(f'val loss {loss.item()}')\n")
     (note,) = survey(open_repository(tmp_path), take_default, has_gpu=False).notes

@@ -27,7 +27,9 @@ _COMMANDS = {
         "harness.cli.graph", "Show the code graph of a target, a folder, a file or a trial; ask it questions."
     ),
     "init": _Lazy("harness.cli.init", "Read a repository and write its codegraft.toml."),
-    "check": _Lazy("harness.cli.check", "Check a target: what is protected and where, what could be edited."),
+    "check": _Lazy(
+        "harness.cli.check", "Check a target: what is protected, what could be edited, what it measures and takes."
+    ),
     "kinds": _Lazy("harness.cli.kinds", "List the edit kinds, show them with examples, or start a new one."),
     "edits": _Lazy("harness.cli.code", "List the legal edits of a target."),
     "apply": _Lazy("harness.cli.code", "Apply edits to a target and print the diff."),

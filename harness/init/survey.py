@@ -30,6 +30,7 @@ SEED = "{seed}"
 _MOST_SHOWN = 6  # choices of a question
 _ACCELERATORS = frozenset({"accel", "cuda", "gpu", "mps"})  # switches
 _WORKERS = frozenset({"num_workers", "workers"})
+_MEASURES = ("prepare", "eval", "evaluate", "evaluation", "metrics", "scorer")  # files that measure, by their names
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ def survey(repository: Repository, ask: Callable[[Question], str], *, script: st
     readings = readings_of(repository, paths, settings.all())
     executed = [r.path for r in readings if r.path.endswith(".py") and (repository.root / r.path).is_file()]
     missing = [r for r in readings if not (repository.root / r.path).exists()]
-    mutable = tuple(dict.fromkeys([*paths, *configs]))
+    measuring = [path for path in paths if path != script and PurePosixPath(path).stem in _MEASURES]
+    mutable = tuple(path for path in dict.fromkeys([*paths, *configs]) if path not in measuring)
     protected = shielded(repository, metric, endings, [*settings.overridden(), *settings.bounding(endings)])
     notes = [
         *(
@@ -115,7 +117,7 @@ def survey(repository: Repository, ask: Callable[[Question], str], *, script: st
         *_coarse(metric),
     ]
     data = tuple(r.path for r in readings if r not in missing and r.path not in executed and r.path not in mutable)
-    frozen = tuple(path for path in executed if path not in mutable)
+    frozen = tuple(dict.fromkeys([*measuring, *(path for path in executed if path not in mutable)]))
     answers = tuple(interview.answers)
     return Survey(script, tuple(settings.words), metric, mutable, frozen, data, protected, answers, tuple(notes))
 

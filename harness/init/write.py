@@ -31,7 +31,7 @@ def _lines(found: Survey, root: Path) -> Iterator[str]:
     yield f"arguments = {toml_list(found.arguments)}"
     yield f"mutable = {toml_list(found.mutable)}  # what edits may change"
     if found.frozen:
-        yield f"frozen = {toml_list(found.frozen)}"
+        yield f"frozen = {toml_list(found.frozen)}  # what measures, or reads the command line"
     if found.data:
         yield f"data = {toml_list(found.data)}  # copied once; every run finds them in their places, read-only"
     yield ""
