@@ -33,7 +33,7 @@ def test_the_verbs_of_the_readme_are_the_verbs_of_the_command_line():
     help_text = subprocess.run(
         [Path(sys.executable).with_name("codegraft"), "--help"], capture_output=True, text=True, check=True
     ).stdout
-    commands = re.findall(r"^  (\w+) +\S", help_text.partition("Commands:")[2], re.MULTILINE)
+    commands = re.findall(r"^  (\w+) +\S", help_text.partition("Commands:")[2].partition("\n\n")[0], re.MULTILINE)
     assert re.findall(r"^\| `codegraft (\w+)", README, re.MULTILINE) == commands
 
 
