@@ -210,9 +210,9 @@ def test_bytelm_metric_repeats_bit_for_bit(bytelm):
     assert 2.7 < first["val_bpb"] < 3.2
 
 
-# --- digits, tabular: metric, what knowing nothing is worth, and what a training must reach
+# --- digits, tabular, recall: metric, what knowing nothing is worth, and what a training must reach
 
-SMALL = {"digits": ("val_bits", 3.3219, 1.2), "tabular": ("val_rmse", 2.2, 1.0)}
+SMALL = {"digits": ("val_bits", 3.3219, 1.2), "tabular": ("val_rmse", 2.2, 1.0), "recall": ("val_bits", 6.0, 3.5)}
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -223,7 +223,7 @@ def small(request, tmp_path_factory):
 def test_small_targets_offer_hundreds_of_edits_of_most_families(small):
     code = open_sources(small[0]).code
     edits = list(code.edits())
-    assert 200 <= len(edits) <= 500
+    assert 200 <= len(edits) <= 600
     assert len({edit.kind for edit in edits}) >= 30
 
 
@@ -265,3 +265,14 @@ def test_small_targets_repeat_bit_for_bit_and_beat_knowing_nothing(small):
     assert first == copy.measure(CODEGRAFT_SEED="1", PYTHONHASHSEED="7")
     assert first != copy.measure(CODEGRAFT_SEED="2")
     assert first[metric] < reached < ignorant
+
+
+@pytest.mark.slow
+def test_recall_is_solved_by_structure_and_not_by_a_number(tmp_path):
+    recall = Copy("recall", tmp_path)
+    shift = "        x = x + 0.5 * nn.functional.pad(x, (0, 0, 1, -1))\n"
+    recall.edit("model.py", "        for block", f"{shift}        for block")
+    assert recall.measure()["val_bits"] < 0.1
+    recall.edit("model.py", shift, "")
+    recall.edit("config.py", "batch_size: int = ", "batch_size: int = 2 * ")
+    assert recall.measure()["val_bits"] > 2.0
