@@ -56,7 +56,9 @@ def read_numbers(source: bytes) -> Iterator[Number]:
     for owner in ast.walk(ast.parse(source)):
         for field in owner.body if isinstance(owner, ast.ClassDef) else ():
             match field:
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=int() | float() as value) as node):
+                case ast.AnnAssign(
+                    target=ast.Name(id=name), value=ast.Constant(value=int() | float() as value) as node
+                ):
                     if not isinstance(value, bool):
                         at = lines[node.lineno - 1]
                         yield Number(name, at + node.col_offset, at + (node.end_col_offset or 0), options_of(value))
@@ -91,9 +93,7 @@ def main(target: str, trials: int, seed: int) -> None:
     source = sources.snapshot.files[CONFIG]
     numbers = tuple(read_numbers(source))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-    )
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True))
     study.enqueue_trial({number.name: number.middle for number in numbers})
     with Runner(sources.trainable, n_slots=_N_SLOTS) as runner, ThreadPoolExecutor(_N_SLOTS) as pool:
 
@@ -111,7 +111,9 @@ def main(target: str, trials: int, seed: int) -> None:
         middle = {number.name: number.middle for number in numbers}
         for name, params in [("baseline", middle), *((f"trial {trial.number}", trial.params) for trial in best)]:
             fresh = list(pool.map(lambda each: measure(params, each), _FRESH))  # noqa: B023 - used before it changes
-            changed = ", ".join(f"{n.name} {n.options[params[n.name]]:.4g}" for n in numbers if params[n.name] != n.middle)
+            changed = ", ".join(
+                f"{n.name} {n.options[params[n.name]]:.4g}" for n in numbers if params[n.name] != n.middle
+            )
             click.echo(f"{name:10} {abs(fmean(fresh)):.4f} on {len(_FRESH)} fresh seeds  {changed}")
 
 
