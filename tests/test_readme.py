@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.targets_table import rows
 from targets.manifest import load_target
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,10 @@ def test_the_verbs_of_the_readme_are_the_verbs_of_the_command_line():
     ).stdout
     commands = re.findall(r"^  (\w+) +\S", help_text.partition("Commands:")[2].partition("\n\n")[0], re.MULTILINE)
     assert re.findall(r"^\| `codegraft (\w+)", README, re.MULTILINE) == commands
+
+
+def test_the_table_of_targets_is_that_of_their_manifests():
+    assert "\n".join(rows()) in README
 
 
 def test_the_picture_of_the_readme_is_there():
