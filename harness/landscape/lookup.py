@@ -1,0 +1,214 @@
+"""A landscape that was measured: recorded scripts are worth what was recorded, others what the surrogate expects, roughened.
+
+- A recorded script is worth its mean over seeds, drawn towards the surrogate by the noise in it. One without a metric has none.
+- Any other is worth what the surrogate expects, and a residual as large as the surrogate's error on held-out scripts. It is drawn once
+  for each pair of edits, so that scripts that share pairs share it: the landscape is as rough as the surrogate is wrong, and no
+  rougher. Above the best that was recorded it may rise by one such error at most: what nobody measured is no discovery.
+- It has no metric where one of its edits has none, or where a pair has none; pairs that were not tried are drawn by their kinds.
+- What is ruined is ruined: no value is lower than RUINED, whatever a diverged run measured.
+- A run adds noise: a part for its seed that all programs share, a part of its own.
+
+All draws follow from the table, so two processes see one landscape.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.landscape.kernel import effects_of
+from harness.landscape.model import Model, read_rows
+from harness.landscape.store import find_landscape, read_landscape
+from harness.landscape.surrogate import RUINED, likeness
+from harness.landscape.table import Table, provenance_of
+from harness.sources import open_sources
+from harness.values import TrialError
+from mutator.edit import Edit, parse_edit
+from mutator.kind import Reason
+from mutator.shipped import default_grammar
+from policy.draw import open_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from graph.code_graph import CodeGraph
+
+    Array = NDArray[np.float64]
+    Numbers = tuple[int, ...]  # of the edits of a script, sorted
+    Index = NDArray[np.intp]
+
+_RESTARTS = 24  # of the search for the best script
+_LONGEST = 8  # edits; what is much longer was never measured
+_PROMISING = 40  # edits that a search tries after a script
+
+
+class TableLandscape:
+    """A table with its model, ready to be asked; see harness.landscape.landscape."""
+
+    def __init__(self, table: Table, model: Model, graph: CodeGraph) -> None:
+        """Stand on a table and the graph of its target.
+
+        Raises: TrialError: the graph lacks a site of the table.
+        """
+        reading, provenance = read_rows(table), table.provenance
+        self.name, self.graph, self.direction = provenance.target, graph, provenance.direction
+        self.baseline, self.sd = model.noise.baseline, model.noise.sd
+        self.edits = tuple(_anchored(address, graph) for address in reading.addresses)
+        self._noise, self._surrogate, self._sign = model.noise, model.surrogate, provenance.sign
+        self._numbers = {address: number for number, address in enumerate(reading.addresses)}
+        observed = reading.observed(model.noise, sign=self._sign)
+        given = np.array([model.given.get(script, 0.0) for script in reading.metrics if script])
+        self._effects, self._pairs = effects_of(
+            likeness(observed, model.surrogate.link), np.array(model.surrogate.weights), observed.scripts, given
+        )
+        self._seed = int.from_bytes(blake2b(f"{provenance.sources} {provenance.seed}".encode(), digest_size=8).digest())
+        draws = np.random.default_rng(self._seed)
+        self._rough = _symmetric(draws.standard_normal((len(self.edits), len(self.edits))))
+        crashes = reading.crashes
+        self._dead = crashes.alone
+        self._broken = _symmetric(draws.random((len(self.edits), len(self.edits)))) < crashes.chances
+        np.fill_diagonal(self._broken, val=False)
+        self._own = {self._key(s): weight for s, weight in model.given.items() if len(s) > 1}
+        self._recorded = {self._key(script): works for script, works in reading.works.items()}
+        self._apart = self._compatible(table)
+        self._gains: dict[Numbers, float] = {(): 0.0}
+        self._legal: dict[Numbers, tuple[Edit, ...]] = {}
+        self._commons: dict[int, float] = {}
+        self._ceiling = max((self._gain(key) for key, works in self._recorded.items() if works), default=0.0)
+        self._gains = {(): 0.0}  # those of scripts that were not recorded depend on the ceiling
+
+    @cached_property
+    def best(self) -> float:
+        """The best true metric that greedy searches from many starts find, or that was recorded."""
+        works = [key for key, ok in self._recorded.items() if ok]
+        starts = sorted(works, key=lambda key: (-self._gain(key), key))[:_RESTARTS]
+        return self._metric(max(self._gain(self._climb(start)) for start in [(), *starts]))
+
+    def legal(self, script: Sequence[Edit]) -> tuple[Edit, ...]:
+        """Return the edits that may follow: at no site of the script, in no recorded conflict with it."""
+        key = self._key(edit.address for edit in script)
+        if key not in self._legal:
+            self._legal[key] = tuple(self.edits[number] for number in self._following(key))
+        return self._legal[key]
+
+    def value(self, script: Sequence[Edit]) -> float:
+        """Return the true metric of a script, NaN when it has none."""
+        return self._metric(self._gain(self._key(edit.address for edit in script)))
+
+    def measure(self, script: Sequence[Edit], seed: int) -> float:
+        """Return what a run with that seed measures, NaN when it has no metric."""
+        key = self._key(edit.address for edit in script)
+        gain = self._gain(key)
+        if math.isnan(gain):
+            return math.nan
+        own = open_stream(self._seed, f"own {key}", seed).gauss(0.0, self._noise.own_sd(gain))
+        if seed not in self._commons:
+            deviation = self.sd * math.sqrt(self._noise.shared)
+            self._commons[seed] = open_stream(self._seed, "common", seed).gauss(0.0, deviation)
+        return self._metric(gain) + self._commons[seed] + own
+
+    def _key(self, addresses: Iterable[str]) -> Numbers:
+        try:
+            return tuple(sorted({self._numbers[address] for address in addresses}))
+        except KeyError as error:
+            raise TrialError(
+                f"{self.name}: {error.args[0]} is no edit of the landscape; take one of its edits"
+            ) from error
+
+    def _metric(self, gain: float) -> float:
+        return self.baseline + self._sign * self.sd * gain
+
+    def _following(self, key: Numbers) -> Index:
+        return np.flatnonzero(self._apart[list(key)].all(0)) if key else np.arange(len(self.edits))
+
+    def _gain(self, key: Numbers) -> float:
+        """Return the true gain in sd, NaN when there is none."""
+        if key not in self._gains:
+            self._gains[key] = self._look_up(key)
+        return self._gains[key]
+
+    def _look_up(self, key: Numbers) -> float:
+        works = self._recorded.get(key)
+        if works is None and (self._dead[list(key)].any() or self._broken[np.ix_(key, key)].any()):
+            return math.nan
+        if works is False:
+            return math.nan
+        expected = float(self._effects[list(key)].sum() + self._pairs[np.ix_(key, key)].sum() / 2)
+        more = self._surrogate.own * self._own.get(key, 0.0) if works else self._residual(key, gains=expected > 0.0)
+        gain = max(float(self._surrogate.link.unbend(np.array(expected + more))), RUINED)
+        return gain if works else self._held(gain)
+
+    def _residual(self, key: Numbers, *, gains: bool) -> float:
+        """Return the residual of a script that was not recorded, on the link's scale: one per edit alone, else one per pair."""
+        deviation = self._surrogate.deviations[min(len(key), 3) - 1][gains]
+        if len(key) == 1:
+            return float(self._rough[key[0], key[0]]) * deviation
+        pairs = len(key) * (len(key) - 1) / 2
+        return float(np.triu(self._rough[np.ix_(key, key)], 1).sum()) / math.sqrt(pairs) * deviation
+
+    def _held(self, gain: float) -> float:
+        """Let what was not measured rise above the best that was by one error at most."""
+        room, above = max(gained for _, gained in self._surrogate.deviations), gain - self._ceiling
+        return self._ceiling + room * -math.expm1(-above / room) if room and above > 0.0 else min(gain, self._ceiling)
+
+    def _climb(self, key: Numbers) -> Numbers:
+        """Add the best edit, or take away the worst, until neither is better."""
+        while True:
+            steps = [tuple(number for number in key if number != other) for other in key]
+            if len(key) < _LONGEST:
+                steps += [tuple(sorted((*key, int(number)))) for number in self._promising(key)]
+            gains = [(gain, step) for step in steps if (gain := self._gain(step)) == gain]
+            best = max(gains, default=(-math.inf, key))
+            if not best[0] > self._gain(key) + 1e-9:
+                return key
+            key = best[1]
+
+    def _promising(self, key: Numbers) -> Index:
+        """Return the edits that may follow and that the surrogate likes most: asking for all would take seconds."""
+        following = self._following(key)
+        liked = self._effects[following] + self._pairs[following][:, list(key)].sum(1)
+        return following[np.argsort(-liked, kind="stable")[:_PROMISING]]
+
+    def _compatible(self, table: Table) -> NDArray[np.bool_]:
+        sites = np.array([edit.site for edit in self.edits])
+        apart = sites[:, None] != sites
+        for row in table.rows:
+            if len(row.script) == 2 and isinstance(row.status, Reason):
+                i, j = (self._numbers[address] for address in row.script)
+                apart[i, j] = apart[j, i] = False
+        return np.asarray(apart)
+
+
+def open_landscape(name: str) -> TableLandscape:
+    """Open a landscape file, or one that ships with codegraft by its name, with the target that it was measured on.
+
+    Raises: TrialError: there is none, or the target, its manifest or the grammar is not what it was measured with.
+    TargetError: the target is not there.
+    """
+    path = find_landscape(name)
+    table, model = read_landscape(path)
+    sources = open_sources(table.provenance.target)
+    now = provenance_of(sources.trainable, sources.snapshot, default_grammar(), seed=0, size=0)
+    if differences := table.provenance.differences(now):
+        raise TrialError(f"{path}: was measured with other {' and '.join(differences)}; build it again")
+    return TableLandscape(table, model, sources.graph)
+
+
+def _anchored(address: str, graph: CodeGraph) -> Edit:
+    edit = parse_edit(address)
+    node = graph.nodes.get(edit.site)
+    if node is None:
+        raise TrialError(f"{edit.site}: is not in the target any more; build the landscape again")
+    return replace(edit, anchor=node.anchor)
+
+
+def _symmetric(values: Array) -> Array:
+    upper = np.triu(values)
+    return np.asarray(upper + np.triu(values, 1).T)
