@@ -1,0 +1,106 @@
+"""What is fitted to a table: the noise, the links, the surrogate, and which scripts have no metric."""
+
+import math
+
+import numpy as np
+import pytest
+
+from harness.landscape.crashes import fit_crashes
+from harness.landscape.kernel import covariances, effects_of, likeness_of
+from harness.landscape.link import Link
+from harness.landscape.model import Model, read_rows
+from harness.landscape.noise import fit_noise
+from harness.values import TrialError
+from tests import landscapes
+
+
+@pytest.fixture
+def model() -> Model:
+    return landscapes.model()
+
+
+def test_the_noise_and_what_programs_share_of_it_are_found(model: Model):
+    assert model.noise.sd == pytest.approx(landscapes.SD, rel=0.35)
+    assert 0.3 < model.noise.shared < 0.85
+    assert model.noise.growth < 0.5  # the table's noise does not grow
+    assert model.noise.baseline == pytest.approx(landscapes.BASELINE, abs=landscapes.SD)
+
+
+def test_independent_seeds_share_nothing():
+    draws = np.random.default_rng(0)
+    metrics = {(str(i),) if i else (): dict(enumerate(draws.normal(1.0, 0.1, 8))) for i in range(40)}
+    assert fit_noise(metrics).shared < 0.1
+
+
+def test_noise_that_grows_with_the_effect_is_seen_to_grow():
+    draws = np.random.default_rng(0)
+    metrics = {(): dict(enumerate(draws.normal(0.0, 1.0, 8)))}
+    for i in range(1, 200):
+        gain = float(i % 15)
+        metrics[str(i),] = dict(enumerate(draws.normal(gain, math.sqrt(1.0 + gain), 4)))
+    assert fit_noise(metrics).growth == pytest.approx(1.0, abs=0.4)
+
+
+def test_a_diverged_program_says_nothing_of_the_noise():
+    draws = np.random.default_rng(0)
+    metrics = {(str(i),) if i else (): dict(enumerate(draws.normal(1.0, 0.1, 3))) for i in range(20)}
+    assert fit_noise({**metrics, ("x",): {0: 1e20, 1: 3e25}}).sd == pytest.approx(fit_noise(metrics).sd)
+
+
+def test_one_run_of_the_unedited_target_is_too_few():
+    with pytest.raises(TrialError, match="baseline: has 1 runs with a metric; a landscape needs 2"):
+        fit_noise({(): {0: 1.0}})
+
+
+@pytest.mark.parametrize("link", [Link(), Link(3.0), Link(3.0, 8.0)])
+def test_a_link_is_undone_by_its_inverse_and_rises(link: Link):
+    gains = np.linspace(-30.0, 7.0, 200)
+    assert np.allclose(link.unbend(link.bend(gains)), gains)
+    steps = np.diff(link.bend(gains)) / np.diff(gains)
+    assert np.all(steps > 0.0)
+    assert np.allclose(steps, link.slope((gains[1:] + gains[:-1]) / 2), rtol=0.02)
+
+
+def test_effects_and_interactions_are_what_the_kernel_predicts():
+    draws = np.random.default_rng(0)
+    addresses = [single.address for single in landscapes.plan(600).singles[:12]]
+    likeness = likeness_of(addresses, draws.normal(size=12))
+    scripts, asked = ((draws.random((n, 12)) < 0.3).astype(float) for n in (20, 7))
+    given, weights = draws.normal(size=20), draws.random(len(likeness.names))
+    kernels = covariances(likeness, asked, scripts)
+    expected = sum(weight * kernel for weight, kernel in zip(weights, kernels, strict=True)) @ given
+    effects, pairs = effects_of(likeness, weights, scripts, given)
+    summed = [script @ effects + script @ pairs @ script / 2 for script in asked]
+    assert np.allclose(expected, summed)
+
+
+def test_the_surrogate_is_nearer_to_held_out_scripts_than_sums_of_effects_and_than_nothing(model: Model):
+    errors = {(each.n_edits, each.predictor): each.rmse for each in model.surrogate.errors}
+    for n_edits in ("2", "3+"):
+        for other in ("additive", "additive in the metric", "unedited target"):
+            assert errors[n_edits, "surrogate"] < 0.9 * errors[n_edits, other]
+
+
+def test_a_crashing_edit_and_a_crashing_pair_are_known_and_kinds_say_something_of_others():
+    scale, insert = "scale-literal@config:Config/literal.{}?by=2.0", "insert-scale@optim:lr_at/op.{}?by=2.0"
+    scales, inserts = [scale.format(name) for name in "abcd"], [insert.format(name) for name in "pqrs"]
+    works = {(a,): True for a in (*scales, *inserts)} | {("x@y",): False}
+    works |= {(insert, scale): False for scale in scales[:2] for insert in inserts[:3]}
+    works |= {(scales[0], scales[1]): True, (scales[2], scales[3]): True}
+    addresses = sorted({a for script in works for a in script})
+    crashes = fit_crashes(works, addresses)
+    at = {address: number for number, address in enumerate(addresses)}
+    assert crashes.alone[at["x@y"]]
+    assert crashes.chances[at[scales[0]], at[inserts[0]]] == 1.0
+    assert crashes.chances[at[scales[0]], at[scales[1]]] == 0.0
+    assert crashes.chances[at[scales[3]], at[inserts[3]]] > crashes.chances[at[scales[1]], at[scales[2]]]
+    assert crashes.brier < crashes.brier_overall
+
+
+def test_a_duplicate_has_the_metrics_of_what_it_duplicates():
+    reading = read_rows(landscapes.table())
+    duplicates = [row.script for row in landscapes.table().rows if row.same_as == ()]
+    assert all(reading.metrics[script] == reading.metrics[()] for script in duplicates)
+    crashed = [row.script for row in landscapes.table().rows if math.isnan(row.metric) and row.same_as is None]
+    assert crashed
+    assert not any(script in reading.metrics for script in crashed)
