@@ -44,8 +44,12 @@ def true_gain(script: Script) -> float:
 
 def measure(script: Script, seed: int) -> float:
     own = _draw("own", *script, str(seed)).gauss(0.0, math.sqrt(1.0 - SHARED))
-    common = _draw("common", str(seed)).gauss(0.0, math.sqrt(SHARED))
-    return BASELINE - SD * (true_gain(script) + own + common)
+    return BASELINE - SD * (true_gain(script) + own + common(seed))
+
+
+def common(seed: int) -> float:
+    """Say what a seed adds to all gains, in sd."""
+    return _draw("common", str(seed)).gauss(0.0, math.sqrt(SHARED))
 
 
 def answer(wanted: Wanted) -> Row:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _LEAST_SCRIPTS = 3  # with repeats, to tell what is common from what is not
 _GROWTHS = np.arange(0.0, 2.05, 0.1)
+_USUAL_GROWTH = 0.5  # deviation of a prior around none: few repeats prove no growth
 _TURNS = 4
 _FLAT = 1e-9  # of |metric|: an sd below it is none
 _FAR = 20.0  # sd: a program that is further away is another matter; it says nothing of the noise near the unedited one
@@ -111,6 +112,6 @@ def _likeliest(squares: Array, freedom: Array, sizes: Array) -> tuple[float, flo
     for growth in _GROWTHS:
         own = float((squares * sizes**-growth).sum() / max(freedom.sum(), 1e-9))
         likelihood = -float((freedom * (math.log(max(own, 1e-300)) + growth * np.log(sizes))).sum())
-        found.append((likelihood, own, float(growth)))
+        found.append((likelihood - float(growth / _USUAL_GROWTH) ** 2, own, float(growth)))
     _, own, growth = max(found)
     return own, growth
