@@ -43,11 +43,11 @@ _COMMANDS = {
         "harness.cli.verify", "Check a campaign: digests, lineage, edits, verdicts; measure the best again."
     ),
     "report": _Lazy("harness.cli.campaign", "Write a campaign's report: one offline HTML file."),
-    "landscape": _Lazy(
-        "harness.cli.landscape", "Measure what edit scripts of a target are worth; say what was measured."
-    ),
     "export": _Lazy(
         "harness.cli.export", "Write a campaign for other tools: TSV, JSONL, Parquet, Optuna, Perfetto, trackers."
+    ),
+    "landscape": _Lazy(
+        "harness.cli.landscape", "Measure what edit scripts of a target are worth; say what was measured."
     ),
 }
 
