@@ -22,8 +22,8 @@ EXPLORATION = 0.2  # share of the trials that ignore what was learned
 class LocalPolicy:
     """Greedy in the mean reward of an edit's kind plus that of its site; an untried one counts as a change that does nothing."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, *, exploration: float = EXPLORATION) -> None:
+        self._seed, self._exploration = seed, exploration
         self._kinds, self._sites, self._edits = Tallies(), Tallies(), Tallies()
 
     def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
@@ -51,7 +51,7 @@ class LocalPolicy:
         self.feedback(trials)
 
     def _pick(self, edits: Sequence[Edit], priors: Mapping[str, float], stream: Random) -> Edit:
-        if stream.random() < EXPLORATION:
+        if stream.random() < self._exploration:
             return pick_by_prior(edits, priors, stream)
         promise = [self._kinds[edit.kind].mean + self._sites[edit.site].mean for edit in edits]
         best = max(promise)

@@ -8,9 +8,12 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
+from policy.bandit import BanditPolicy
+from policy.evolution import EvolutionPolicy
 from policy.local import LocalPolicy
 from policy.protocol import PolicyError
 from policy.random import RandomPolicy
+from policy.tpe import TpePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +51,24 @@ def _make_ppo(seed: int) -> Policy:
     return PpoPolicy(seed)
 
 
-OWN: Mapping[str, Callable[[int], Policy]] = {"random": RandomPolicy, "local": LocalPolicy, "ppo": _make_ppo}
+def _make_gp(seed: int) -> Policy:
+    import torch  # noqa: PLC0415
+
+    from policy.gp import GpPolicy  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    return GpPolicy(seed)
+
+
+OWN: Mapping[str, Callable[[int], Policy]] = {
+    "random": RandomPolicy,
+    "local": LocalPolicy,
+    "evolution": EvolutionPolicy,
+    "bandit": BanditPolicy,
+    "tpe": TpePolicy,
+    "gp": _make_gp,
+    "ppo": _make_ppo,
+}
 
 
 def _foreign() -> dict[str, EntryPoint]:

@@ -36,7 +36,7 @@ def picked(policy: Policy, *args: object, n: int = 1) -> list[Edit]:
 
 
 def test_an_unknown_policy_is_refused_with_the_known_names():
-    with pytest.raises(PolicyError, match="write one of random, local, ppo"):
+    with pytest.raises(PolicyError, match="write one of random, local, evolution, bandit, tpe, gp, ppo"):
         make_policy("sgd", 0)
 
 

@@ -49,6 +49,7 @@ _COMMANDS = {
     "landscape": _Lazy(
         "harness.cli.landscape", "Measure what edit scripts of a target are worth; say what was measured."
     ),
+    "bench": _Lazy("harness.cli.bench", "Compare policies: on landscapes in minutes, on a target by campaigns."),
 }
 
 

@@ -1,0 +1,120 @@
+"""The walks of a benchmark: policies times landscapes times seeds, in processes of one thread each, paired by seed.
+
+A task is a group of runs: one landscape that was measured, or a synthetic family with a landscape of its own per seed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import targets
+from harness.landscape.ground import read_ground
+from harness.landscape.synthetic import Family, generate
+from harness.landscape.walk import walk
+from policy.make import make_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from harness.landscape.ground import Ground
+    from harness.landscape.landscape import Landscape
+
+FAMILY_SEED = 1000  # of the benchmark: no tuning and no training may see its tasks
+_TARGET = "bytelm"  # whose edits the synthetic tasks stand on
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a policy is judged on: a measured landscape by its target, or a family on a target's edits."""
+
+    target: str
+    family: Family | None = None
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        if self.family is None:
+            return self.target
+        return f"{self.target}/rho {self.family.rho:g}/noise {self.family.noise:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One walk to do."""
+
+    task: Task
+    policy: str
+    seed: int
+    n_trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One walk that was done."""
+
+    task: str
+    policy: str
+    seed: int
+    gains: tuple[float, ...]  # true share gained by the incumbent, after each trial
+    n_runs: int  # of trainings, with confirmations
+    cpu_s: float
+
+
+def play(job: Job) -> Played:
+    """Carry one walk out.
+
+    Raises: PolicyError: the policy cannot be made. TargetError: there is no such target.
+    """
+    landscape = _open(job.task, job.seed if job.task.family is not None else 0)
+    began_s = time.process_time()
+    course = walk(landscape, make_policy(job.policy, job.seed), seed=job.seed, n_trials=job.n_trials)
+    gains = tuple(round(gain, 6) for gain in course.gains)
+    return Played(job.task.name, job.policy, job.seed, gains, course.n_runs, time.process_time() - began_s)
+
+
+def shipped_landscapes() -> tuple[str, ...]:
+    """Name the targets whose measured landscapes ship."""
+    return tuple(sorted(path.stem for path in (Path(targets.__file__).parent / "landscapes").glob("*.parquet")))
+
+
+def synthetic_families() -> tuple[Task, ...]:
+    """List the synthetic families of the benchmark: what tasks share, times noise."""
+    return tuple(Task(_TARGET, Family(FAMILY_SEED, rho, noise)) for noise in (0.5, 1.0) for rho in (0.0, 0.4, 0.7))
+
+
+def play_all(jobs: Sequence[Job], *, n_processes: int, n_together: int) -> Iterator[Played]:
+    """Carry all walks out, so many after each other in one process, and yield them in their order."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ |= dict.fromkeys(_THREADS, "1")  # as the processes find it when they start
+    try:
+        with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(play, jobs, chunksize=n_together)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@lru_cache(maxsize=8)
+def _open(task: Task, number: int) -> Landscape:
+    """Open a landscape; the walks on one follow each other."""
+    if task.family is None:
+        from harness.landscape.lookup import open_landscape  # noqa: PLC0415 - needs an extra
+
+        return open_landscape(task.target)
+    return generate(_ground(task.target), task.family, number)
+
+
+@lru_cache
+def _ground(target: str) -> Ground:
+    return read_ground(target)

@@ -1,0 +1,105 @@
+"""The command that compares policies: on landscapes in seconds, on a target by real campaigns."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.errors import WrongUse, one_line_errors
+from harness.sources import open_target
+from policy.make import OWN, refuse_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.benchmark.play import Job, Played
+
+_QUICK_TRIALS, _QUICK_SEEDS = 100, 2
+_REFERENCE = "local"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def bench() -> None:
+    """Compare what codegraft is made of: policies."""
+
+
+@bench.command()
+@click.argument("target", required=False)
+@click.option("--policy", "names", multiple=True, metavar="NAME", help="Several may be given.  [default: all but ppo]")
+@click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="Walks per policy and task.")
+@click.option("--trials", type=click.IntRange(1), default=200, show_default=True, help="Length of each.")
+@click.option(
+    "--quick", is_flag=True, help=f"{_QUICK_SEEDS} seeds, {_QUICK_TRIALS} trials: minutes, and wide intervals."
+)
+@click.option("--reference", default=_REFERENCE, show_default=True, help="Whom the others are compared with.")
+@click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Of one thread each.")
+@click.option(
+    "--out",
+    default="bench",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the results.",
+)
+@one_line_errors
+def policies(  # noqa: PLR0913 -- the parameters of a command are its options
+    target: str | None,
+    names: tuple[str, ...],
+    seeds: int,
+    trials: int,
+    quick: bool,
+    reference: str,
+    processes: int,
+    out: Path,
+) -> None:
+    """Let policies search, and say who gains how much: after 25, 50, 100 and 200 trials, by true values.
+
+    Without a TARGET on landscapes: the measured ones that ship, and synthetic families. With one, by campaigns that train.
+    Writes results.jsonl, table.md and regret.svg (without a TARGET) to --out. docs/benchmark.md says what it all means.
+    """
+    names = names or tuple(name for name in OWN if name != "ppo")
+    for name in names:
+        refuse_unknown(name)
+    if quick:
+        seeds, trials = _QUICK_SEEDS, _QUICK_TRIALS
+    if target is not None:
+        from harness.benchmark.real import compare_on  # noqa: PLC0415 - starts campaigns
+
+        compare_on(open_target(target), names, n_seeds=seeds, n_trials=trials, folder=out, announce=click.echo)
+        return
+    if reference not in names:
+        raise WrongUse(f"--reference {reference}: does not play; name it with --policy as well")
+    _compare_on_landscapes(_jobs(names, seeds, trials), reference, processes, out)
+
+
+def _jobs(names: Sequence[str], n_seeds: int, n_trials: int) -> list[Job]:
+    """List the walks, those on one landscape one after the other."""
+    from harness.benchmark.play import Job, Task, shipped_landscapes, synthetic_families  # noqa: PLC0415
+
+    tasks = [*(Task(name) for name in shipped_landscapes()), *synthetic_families()]
+    return [Job(task, name, seed, n_trials) for task in tasks for seed in range(n_seeds) for name in names]
+
+
+def _compare_on_landscapes(jobs: Sequence[Job], reference: str, n_processes: int, out: Path) -> None:
+    from harness.benchmark.play import play_all  # noqa: PLC0415
+    from harness.benchmark.plot import regret_svg  # noqa: PLC0415
+    from harness.benchmark.table import stand, table_lines  # noqa: PLC0415
+
+    out.mkdir(parents=True, exist_ok=True)
+    played: list[Played] = []
+    n_together = len({job.policy for job in jobs})
+    with (out / "results.jsonl").open("w") as results:
+        for walk in play_all(jobs, n_processes=n_processes, n_together=n_together):
+            played.append(walk)
+            results.write(json.dumps(asdict(walk)) + "\n")
+            if len(played) % n_together == 0:
+                click.echo(f"{len(played)} of {len(jobs)} walks: {walk.task}, seed {walk.seed}", err=True)
+    standings = stand(played)
+    page = "\n".join(table_lines(standings, reference)) + "\n"
+    (out / "table.md").write_text(page)
+    (out / "regret.svg").write_text(regret_svg(standings))
+    click.echo(page)
+    click.echo(f"results  {out / 'results.jsonl'}\nplot     {out / 'regret.svg'}")

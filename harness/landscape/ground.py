@@ -1,0 +1,100 @@
+"""What a synthetic landscape stands on: the real graph and edits of a shipped target, with what those edits are as arrays.
+
+An effect may be invented; what a policy sees of an edit may not, or what it learns there would not carry over to any code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graph.model import NodeKind
+from harness.sources import open_sources
+from mutator.shipped import default_grammar
+from policy.content import CHOICE_WIDTH, CODE_WIDTH, encode_edits
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from numpy.typing import NDArray
+
+    from graph.code_graph import CodeGraph
+    from mutator.edit import Edit
+    from targets.manifest import Direction
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+_MOST_DOUBLINGS = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """The single edits of an unedited target. M edits at S sites in P places (a kind at a site)."""
+
+    name: str
+    graph: CodeGraph
+    edits: tuple[Edit, ...]
+    direction: Direction
+    sites: Ints  # (M,) from 0
+    places: Ints  # (M,) from 0
+    doublings: Floats  # (M,) of the number at the site, within +-3; NaN where an edit sets no number
+    inert: Flags  # (M,) whether an edit changes nothing that is computed
+    content: tuple[
+        Floats, Floats, Floats
+    ]  # kinds, sites and choices as policies see them: (M, width), rows of length one at most
+
+
+def read_ground(name: str) -> Ground:
+    """Read the edits of a target (seconds).
+
+    Raises: TargetError: there is no such target, or it cannot be trained.
+    """
+    sources = open_sources(name)
+    direction, graph, edits = sources.trainable.direction, sources.graph, tuple(sources.code.edits())
+    preserving = {kind.name for kind in default_grammar().kinds if kind.preserves}
+    rows = encode_edits(graph, edits).astype(np.float64)
+    parts = (rows[:, :CODE_WIDTH], rows[:, CODE_WIDTH:-CHOICE_WIDTH], rows[:, -CHOICE_WIDTH:])
+    kinds, where, choices = map(_to_length_one, parts)
+    return Ground(
+        sources.trainable.name,
+        graph,
+        edits,
+        direction,
+        _number(edit.site for edit in edits),
+        _number((edit.kind, edit.site) for edit in edits),
+        np.array([_doublings(graph, edit) for edit in edits]),
+        np.array([edit.kind in preserving for edit in edits]),
+        (kinds, where, choices),
+    )
+
+
+def _number(keys: Iterable[Hashable]) -> Ints:
+    """Number keys from 0 in the order of their first appearance."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+
+
+def _to_length_one(rows: Floats) -> Floats:
+    lengths: Floats = np.sqrt((rows**2).sum(1, keepdims=True))
+    unit: Floats = rows / np.maximum(lengths, 1e-12)
+    return unit
+
+
+def _doublings(graph: CodeGraph, edit: Edit) -> float:
+    """Return how many times an edit doubles the number at its site; NaN where there is none, or nothing to compare it with."""
+    node = graph.nodes[edit.site]
+    chosen = dict(edit.choice)
+    try:
+        before = float(graph.text(node)) if node.kind is NodeKind.LITERAL else math.nan
+    except ValueError:  # a string, True, False
+        return math.nan
+    by, to = chosen.get("by"), chosen.get("to")
+    factor = by if isinstance(by, float | int) else to / before if isinstance(to, float | int) and before else math.nan
+    if isinstance(by, bool) or isinstance(to, bool) or math.isnan(before) or not factor > 0:
+        return math.nan
+    return min(_MOST_DOUBLINGS, max(-_MOST_DOUBLINGS, math.log2(factor)))

@@ -1,0 +1,42 @@
+"""The programs of a campaign as baselines compare them: which script led to each, and how far it leads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from policy.tally import identify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mutator.edit import Edit
+    from policy.protocol import Tried
+
+    Key = frozenset[tuple[object, ...]]
+
+
+class Lineage:
+    """Measured programs by the number of their trial, oldest first; at first the unedited target alone."""
+
+    def __init__(self) -> None:
+        self.scripts: dict[int, tuple[Edit, ...]] = {0: ()}
+        self.leads: dict[int, float] = {0: 0.0}
+        self.tried: set[Key] = {frozenset()}  # also those that failed
+
+    def add(self, trial: Tried) -> None:
+        """Take note of a trial; where its parent is not known (its trial was not fed back) of nothing."""
+        if trial.parent not in self.scripts:
+            return
+        script = (*self.scripts[trial.parent], *trial.script)
+        self.tried.add(key_of(script))
+        if trial.ok:
+            self.scripts[trial.number], self.leads[trial.number] = script, trial.lead
+
+    def is_new(self, parent: int, script: Iterable[Edit]) -> bool:
+        """Whether no trial made this program, in whatever order."""
+        return key_of((*self.scripts[parent], *script)) not in self.tried
+
+
+def key_of(script: Iterable[Edit]) -> Key:
+    """Name the program that a script leads to: edits at different sites may come in any order."""
+    return frozenset(map(identify, script))
