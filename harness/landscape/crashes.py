@@ -46,7 +46,7 @@ def fit_crashes(works: Mapping[Script, bool], addresses: Sequence[str]) -> Crash
     kinds = [parse_edit(address).kind for address in addresses]
     pairs = _live_pairs(works, numbers, alone)
     together = [ok for script, ok in works.items() if len(script) > 2 and not any(alone[numbers[a]] for a in script)]
-    overall = (sum(not ok for ok in (*pairs.values(), *together)) + 0.5) / (len(pairs) + len(together) + 1.0)
+    overall = (sum(not ok for ok in (*pairs.values(), *together)) + 0.5) / (len(pairs) + len(together) + 10.0)
     tried, failed = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for (i, j), ok in pairs.items():
         tried[_kinds(kinds, i, j)] += 1
