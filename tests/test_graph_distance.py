@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph.build import build_graph
@@ -267,6 +267,7 @@ VERSION = st.integers(0, N_VERSIONS - 1)
 
 
 @pytest.mark.usefixtures("walked")
+@settings(deadline=None)  # the first call of a version reads it
 @given(VERSION, VERSION, VERSION)
 def test_the_distance_of_edited_programs_is_a_pseudo_metric(first, second, third):
     a, b, c = map(counted, (first, second, third))
@@ -276,6 +277,7 @@ def test_the_distance_of_edited_programs_is_a_pseudo_metric(first, second, third
 
 
 @pytest.mark.usefixtures("walked")
+@settings(deadline=None)  # the first call of a version reads it
 @given(VERSION, VERSION, VERSION)
 def test_the_distance_of_displacements_is_that_of_programs(first, second, third):
     a, b, base = map(counted, (first, second, third))

@@ -35,8 +35,8 @@ IN_ORDER = Guard(
     (
         Change(
             CAMPAIGN,
-            "may_propose = not reason and n_left and len(self._parents) < self._settings.window",
-            "may_propose = not reason and n_left and len(self._parents) < self._session.n_slots",
+            "may_propose = not reason and n_left and len(self._rivals) < self._settings.window",
+            "may_propose = not reason and n_left and len(self._rivals) < self._session.n_slots",
         ),
     ),
 )

@@ -91,7 +91,8 @@ class _Scale:
         return LEFT + 14 + (RIGHT - LEFT - 28) * number / self.last
 
     def y(self, metric: float) -> float:
-        return BOTTOM - (BOTTOM - TOP) * (min(max(metric, self.low), self.high) - self.low) / (self.high - self.low)
+        share = (min(max(metric, self.low), self.high) - self.low) / (self.high - self.low)
+        return max(TOP, BOTTOM - (BOTTOM - TOP) * share)  # a share of 1 may round to beyond the edge
 
 
 def draw_chart(trials: Sequence[Trial], baseline: Sequence[Outcome], noise: Noise, *, sign: float) -> Chart:
