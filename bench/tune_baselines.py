@@ -153,7 +153,7 @@ def _gp() -> Space:
     default = Tuning()
 
     def suggest(trial: Trial) -> dict[str, Any]:
-        weights = {name: trial.suggest_float(name, 0.02, 0.8, log=True) for name in ("edit", "kind", "site", "choice")}
+        weights = {name: trial.suggest_float(name, 0.02, 0.8, log=True) for name in ("kind", "site", "choice")}
         return {
             "n_startup": trial.suggest_int("n_startup", 1, 30, log=True),
             "n_parents": trial.suggest_int("n_parents", 1, 5),
@@ -161,9 +161,7 @@ def _gp() -> Space:
             **weights,
         }
 
-    defaults = {
-        name: getattr(default, name) for name in ("n_startup", "n_parents", "unit", "edit", "kind", "site", "choice")
-    }
+    defaults = {name: getattr(default, name) for name in ("n_startup", "n_parents", "unit", "kind", "site", "choice")}
     return Space(defaults, suggest, lambda seed, **chosen: GpPolicy(seed, Tuning(**chosen)))
 
 

@@ -48,7 +48,6 @@ class Tuning:
 
     n_startup: int = 8  # random edits of the unedited target before the process decides
     n_parents: int = 2
-    edit: float = 0.1  # any edit at all: most hurt
     kind: float = 0.15
     site: float = 0.2
     choice: float = 0.2
@@ -71,24 +70,18 @@ class GpPolicy:
             return _random_moves(scene, n, stream)
         tried = self._space.points((), self._scripts)
         surrogate = fit_surrogate(tried, torch.tensor(self._values, dtype=torch.float64))
-        parents, best = self._best(scene, surrogate)
-        pools = []
-        for parent in parents:
-            pools.append([(parent.number, edit) for edit in parent.edits])
-            stream.shuffle(pools[-1])  # of equal promises the first one is taken
+        parents, best = self._rank(scene, surrogate)
+        pools = list(islice(filter(None, (self._pool(parent, stream) for parent in parents)), self._tuning.n_parents))
         pool = [each for part in pools for each in part]
         if not pool:
             return ()
-        after = [
-            self._space.points(self._lineage.scripts[parent.number], [(edit,) for _, edit in part])
-            for parent, part in zip(parents, pools, strict=True)
-        ]
+        scripts = self._lineage.scripts
+        after = [self._space.points(scripts[part[0].parent], [move.script for move in part]) for part in pools]
         belief = surrogate.predict(_join(after))
         promise = log_expected_improvement(belief.mean - best, belief.deviation)
-        promise += torch.tensor([math.log(max(scene.priors.get(edit.kind, 1.0), _LEAST_PRIOR)) for _, edit in pool])
-        order = (pool[i] for i in promise.argsort(descending=True, stable=True).tolist())
-        new = (Move(number, (edit,)) for number, edit in order if self._lineage.is_new(number, (edit,)))
-        return tuple(islice(new, n))
+        priors = (scene.priors.get(move.script[0].kind, 1.0) for move in pool)
+        promise += torch.tensor([math.log(max(prior, _LEAST_PRIOR)) for prior in priors])
+        return tuple(pool[i] for i in promise.argsort(descending=True, stable=True).tolist()[:n])
 
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Remember what the trials measured; what failed counts as a loss of one unit."""
@@ -105,12 +98,17 @@ class GpPolicy:
         """Remember the trials; proposing leaves no trace."""
         self.feedback(trials)
 
-    def _best(self, scene: Scene, surrogate: Surrogate) -> tuple[list[Parent], float]:
-        """Return the programs with the best posterior means, the best first, and that mean."""
+    def _rank(self, scene: Scene, surrogate: Surrogate) -> tuple[list[Parent], float]:
+        """Return the programs by their posterior means, the best first, and the best mean."""
         known = [parent for parent in scene.parents if parent.number in self._lineage.scripts]
         means = surrogate.predict(self._space.points((), [self._lineage.scripts[each.number] for each in known])).mean
-        order = means.argsort(descending=True, stable=True).tolist()
-        return [known[i] for i in order[: self._tuning.n_parents]], float(means.max())
+        return [known[i] for i in means.argsort(descending=True, stable=True).tolist()], float(means.max())
+
+    def _pool(self, parent: Parent, stream: Random) -> list[Move]:
+        """Return the edits of a program that make a new one, in any order: of equal promises the first one is taken."""
+        new = [Move(parent.number, (edit,)) for edit in parent.edits if self._lineage.is_new(parent.number, (edit,))]
+        stream.shuffle(new)
+        return new
 
 
 class _Space:
@@ -160,7 +158,7 @@ class _Space:
             tuning = self._tuning
             numbers = [(name, float(value)) for name, value in edit.choice if not isinstance(value, str | bool)]
             sizes = [((edit.site, name), tuning.choice * float(encode_number(value)[1])) for name, value in numbers]
-            places: list[_Term] = [((), tuning.edit), (edit.kind, tuning.kind), ((edit.site,), tuning.site)]
+            places: list[_Term] = [(edit.kind, tuning.kind), ((edit.site,), tuning.site)]
             self._told[edit] = places, [(identify(edit), tuning.choice), *sizes]
         return self._told[edit]
 

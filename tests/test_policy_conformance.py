@@ -136,7 +136,10 @@ def test_a_policy_that_a_package_brings_is_made_by_its_name(tmp_path: Path, monk
     bring(tmp_path, "mine", "from policy.random import RandomPolicy as maker\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert isinstance(make_policy("mine", 1), RandomPolicy)
-    with pytest.raises(PolicyError, match="policy 'yours': is not known; write one of random, local, ppo, mine"):
+    with pytest.raises(
+        PolicyError,
+        match="policy 'yours': is not known; write one of random, local, evolution, bandit, tpe, gp, ppo, mine",
+    ):
         make_policy("yours", 1)
 
 

@@ -137,13 +137,16 @@ def test_dropping_takes_one_edit_back():
 
 
 def test_an_arm_that_pays_is_pulled_more():
-    policy = BanditPolicy(0, by_role=False)
-    paid = "scale-literal"
-    of_kind, others = ([edit for edit in root().edits if (edit.kind == paid) is is_paid] for is_paid in (True, False))
-    for number, edit in enumerate([*of_kind[:20], *others[:20]], 1):
-        policy.feedback([Result(number, (edit,), 2.0 if edit.kind == paid else -1.0)])
-    picked = [policy.propose(Scene(root(), (root(),), number, 300), 1)[0].script[0].kind for number in range(100, 200)]
-    assert picked.count(paid) == max(picked.count(kind) for kind in picked)
+    def share(reward: float) -> int:
+        policy = BanditPolicy(0)
+        policy.propose(Scene(root(), (root(),), 1, 300), 1)
+        for number, edit in enumerate(root().edits, 1):
+            policy.feedback([Result(number, (edit,), reward if edit.kind == "scale-literal" else -1.0)])
+        scenes = [Scene(root(), (root(),), number, 300) for number in range(100, 200)]
+        return sum(policy.propose(scene, 1)[0].script[0].kind == "scale-literal" for scene in scenes)
+
+    assert share(2.0) > 80
+    assert share(-2.0) < 20
 
 
 def test_a_kind_with_a_low_prior_is_pulled_less():

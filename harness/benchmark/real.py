@@ -42,6 +42,7 @@ def compare_on(
 
     Raises: TrialError: a campaign failed.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     gains = {
         policy: [_gain(target, policy, seed, n_trials, folder, announce) for seed in range(n_seeds)]
         for policy in policies

@@ -39,7 +39,7 @@ def bench() -> None:
 @click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Of one thread each.")
 @click.option(
     "--out",
-    default="bench",
+    default="bench-policies",
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the results.",

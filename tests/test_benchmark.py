@@ -1,0 +1,123 @@
+"""The benchmark of policies: what its figures say, and the command that makes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, play, shipped_landscapes, synthetic_families
+from harness.benchmark.plot import regret_svg
+from harness.benchmark.statistics import difference, estimate, interquartile_mean, mean, probability_of_improvement
+from harness.benchmark.table import stand, table_lines
+from harness.cli import commands
+from harness.landscape.synthetic import Family
+
+
+def scores(seed: int, shape: tuple[int, int] = (6, 20), *, centre: float = 0.5) -> np.ndarray:
+    return np.random.default_rng(seed).normal(centre, 0.2, shape)
+
+
+def test_the_interquartile_mean_is_deaf_to_the_outer_quarters():
+    values = np.arange(8.0).reshape(2, 4)
+    wild = np.where(values == 7.0, 1e6, np.where(values == 0.0, -1e6, values))
+    assert interquartile_mean(values) == interquartile_mean(wild) == 3.5
+
+
+@pytest.mark.parametrize("statistic", [interquartile_mean, mean])
+def test_an_interval_covers_the_truth_about_as_often_as_it_says(statistic):
+    found = [estimate(scores(seed), statistic, n_draws=300) for seed in range(200)]
+    covered = sum(each.low <= 0.5 <= each.high for each in found)
+    assert 0.88 * 200 <= covered <= 200
+
+
+def test_an_interval_of_fewer_runs_is_wider():
+    few, many = (estimate(scores(1, (6, n))) for n in (5, 80))
+    assert many.high - many.low < (few.high - few.low) / 2
+
+
+def test_tasks_are_strata():
+    apart = np.array([[0.0] * 10, [1.0] * 10])  # only a bootstrap that draws tasks would be unsure of the mean
+    assert estimate(apart, mean).low == estimate(apart, mean).high == 0.5
+
+
+def test_a_policy_is_ahead_of_itself_half_of_the_time():
+    found = probability_of_improvement(scores(1), scores(1))
+    assert (found.low, found.value, found.high) == (0.5, 0.5, 0.5)
+    assert difference(scores(1), scores(1)).value == 0.0
+
+
+def test_the_better_policy_is_ahead_and_the_worse_one_behind():
+    better, worse = scores(1, centre=0.6), scores(2, centre=0.4)
+    assert difference(better, worse).low > 0.0 > difference(worse, better).high
+    assert probability_of_improvement(better, worse).low > 0.5 > probability_of_improvement(worse, better).high
+
+
+def test_pairing_removes_what_both_share():
+    shared = scores(1)
+    assert difference(shared + 0.01, shared).low > 0.0
+    assert estimate(shared + 0.01, mean).low < estimate(shared, mean).high  # apart they could not be told
+
+
+def made_up() -> list[Played]:
+    gains = {"good": 0.8, "bad": 0.2}
+    return [
+        Played(task, policy, seed, tuple(np.linspace(0, top, 60).tolist()), 70, 0.6)
+        for task in ("a", "b")
+        for seed in range(3)
+        for policy, top in gains.items()
+    ]
+
+
+def test_a_table_says_the_gain_at_each_checkpoint_that_was_reached():
+    standings = stand(made_up())
+    assert standings.checkpoints == (25, 50)
+    page = "\n".join(table_lines(standings, "bad"))
+    assert f"| good | {0.8 * 24 / 59:.3f} [" in page
+    assert "| a | 0." in page
+    assert "10.0 |" in page  # ms per trial
+
+
+def test_the_plot_is_a_drawing_with_a_line_per_policy():
+    drawn = ET.fromstring(regret_svg(stand(made_up())))
+    lines = [each for each in drawn if each.tag.endswith("polyline")]
+    assert len(lines) == 2
+    heights = [float(line.attrib["points"].split()[-1].split(",")[1]) for line in lines]
+    assert heights[0] > heights[1]  # regret is drawn upwards, so the better policy ends lower
+
+
+def test_the_families_of_the_benchmark_are_neither_tuned_nor_trained_on():
+    families = [task.family for task in synthetic_families()]
+    assert len(families) == 6
+    assert {family.seed for family in families if family} == {FAMILY_SEED}
+    assert FAMILY_SEED not in (9001, 9002)  # bench.tune_baselines
+    assert isinstance(shipped_landscapes(), tuple)
+
+
+def test_a_walk_that_was_played_says_what_it_gained_and_what_it_cost():
+    played = play(Job(Task("toy", Family(1)), "random", 3, 12))
+    again = play(Job(Task("toy", Family(1)), "random", 3, 12))
+    assert played.gains == again.gains
+    assert len(played.gains) == 12
+    assert played.n_runs >= 12
+
+
+def test_a_reference_that_does_not_play_is_refused(tmp_path: Path):
+    done = CliRunner().invoke(commands, ["bench", "policies", "--policy", "random", "--out", str(tmp_path / "x")])
+    assert done.exit_code == 2
+    assert "does not play" in done.output
+
+
+@pytest.mark.slow
+def test_a_quick_benchmark_leaves_a_table_a_plot_and_every_walk(tmp_path: Path):
+    asked = ["bench", "policies", "--quick", "--policy", "random", "--policy", "local", "--out", str(tmp_path)]
+    done = CliRunner().invoke(commands, asked)
+    assert done.exit_code == 0, done.output
+    walks = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert len(walks) == 2 * 2 * (6 + len(shipped_landscapes()))
+    assert "| random | " in (tmp_path / "table.md").read_text()
+    ET.parse(tmp_path / "regret.svg")
