@@ -7,14 +7,14 @@ edits is counted. A target whose manifest documents nothing has dashes.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import targets
 from harness.sources import open_sources
-from targets.manifest import MANIFEST
+from targets.shipped import shipped_targets
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.sources import Sources
 
 HEAD = "| target | what it is | metric | baseline | sd | best known | headroom | a trial | edits |"
@@ -22,8 +22,7 @@ HEAD = "| target | what it is | metric | baseline | sd | best known | headroom |
 
 def rows() -> list[str]:
     """Return the lines of the table."""
-    shipped = sorted(path.parent.name for path in Path(targets.__file__).parent.glob(f"*/{MANIFEST}"))
-    return [HEAD, "|---" * HEAD.count(" | ") + "|---|", *(_row(open_sources(name)) for name in shipped)]
+    return [HEAD, "|---" * HEAD.count(" | ") + "|---|", *(_row(open_sources(name)) for name in shipped_targets())]
 
 
 def _row(sources: Sources) -> str:

@@ -91,11 +91,11 @@ def try_edits(draws: Iterator[tuple[str, Snapshot, bool]], file: Path) -> Iterat
     """Run every edit in every arm."""
     baseline, recorded = read_runs(file)
     finished: list[Curve] = [run.curve for run in recorded]
-    target = open_sources("bytelm").trainable
-    with Runner(target, launch="exec") as fresh, Runner(target) as forked:
-        costliest_s = forked.run(open_sources("bytelm").snapshot, 0).cpu_s
+    curves = tuple(run.curve for run in baseline)
+    sources = open_sources("bytelm")
+    with Runner(sources.trainable, launch="exec") as fresh, Runner(sources.trainable) as forked:
+        costliest_s = forked.run(sources.snapshot, 0).cpu_s
         for number, (edit, snapshot, is_duplicate) in enumerate(draws, len(finished) + 1):
-            curves = tuple(run.curve for run in baseline)
             rule = make_rule("median", Evidence(curves, tuple(finished), curves[0], 0, number, costliest_s))
             (outcome, plain), (again, zygote) = measure(fresh, snapshot), measure(forked, snapshot)
             if (again.status, again.metric) != (outcome.status, outcome.metric) and outcome.ok:
@@ -159,7 +159,7 @@ def _tree_cpu_s() -> float:
 
 
 def _digest(snapshot: Snapshot) -> str:
-    return canonical_digest({path: data for path, data in snapshot.files.items() if path not in snapshot.frozen})
+    return canonical_digest(snapshot.mutable)
 
 
 if __name__ == "__main__":

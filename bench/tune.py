@@ -25,7 +25,6 @@ from harness.sources import open_sources
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-
 CONFIG = "config.py"
 FACTORS = tuple(2 ** (power / 2) for power in range(-4, 5))
 _ZERO = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5)  # instead of what is 0

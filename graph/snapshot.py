@@ -38,6 +38,11 @@ class Snapshot:
         return hasher.hexdigest()
 
     @property
+    def mutable(self) -> dict[str, bytes]:
+        """The files that edits may change."""
+        return {path: data for path, data in self.files.items() if path not in self.frozen}
+
+    @property
     def script(self) -> tuple[str, ...]:
         """The URIs of the edits from the root snapshot to this one, oldest first."""
         edits: list[str] = []

@@ -17,7 +17,7 @@ from harness.conclude import Conclusion
 from harness.evidence import Evidence
 from harness.executor import Executor
 from harness.guards import Guards, no_room, reason_to_stop
-from harness.lines import baseline_line, noise_line, printed, recheck_line, trial_line
+from harness.lines import baseline_fault, baseline_line, noise_line, printed, recheck_line, trial_line
 from harness.programs import Programs
 from harness.record import Final, Proposal, Recheck
 from harness.stopping import make_rule
@@ -120,7 +120,7 @@ class Campaign:
         self._ledger.add_baseline(index, outcome)
         self._announce(baseline_line(index, self._settings, outcome))
         if not outcome.ok:
-            said = f"baseline: {outcome.status} with seed {outcome.seed}: {outcome.detail}"
+            said = baseline_fault(outcome)
             self._ledger.stop(said)
             raise TrialError(f"{said}; repair the target first{printed(outcome)}")
 
@@ -253,7 +253,7 @@ class Campaign:
     def _collect(self) -> None:
         """Take the next run that ends, write down what can be written in order, and start what follows from it."""
         key, outcome = self._executor.collect()
-        self._early[key] = _carried_out(outcome)
+        self._early[key] = outcome
         number = key[0]
         if number not in self._rivals:
             return
@@ -333,13 +333,3 @@ def _screened(runner: Runner, snapshot: Snapshot, seed: int, rule: StoppingRule 
         return smoke
     outcome = runner.run(snapshot, seed, rule=rule)
     return replace(outcome, phases=(*(phase for phase in smoke.phases if phase[0] == "smoke"), *outcome.phases))
-
-
-def _carried_out(outcome: Outcome) -> Outcome:
-    """Let through what a run did; what the machine did to it is no outcome of a trial and is never written down.
-
-    Raises: TrialError: this machine could not run it, also when it was tried once more.
-    """
-    if outcome.status is Status.INFRA_ERROR:
-        raise TrialError(f"this machine cannot run trials: {outcome.detail}; repair that and give the same command")
-    return outcome

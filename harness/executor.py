@@ -11,6 +11,8 @@ from contextlib import suppress
 from queue import Empty, PriorityQueue, SimpleQueue
 from typing import TYPE_CHECKING
 
+from harness.values import Status, TrialError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,10 +42,16 @@ class Executor:
         self._todo.put((key, self._n_submitted, run))
 
     def collect(self) -> tuple[Key, Outcome]:
-        """Wait for the next run that ends. Raises what the run raised."""
+        """Wait for the next run that ends. Raises what the run raised.
+
+        What the machine did to a run is no outcome of a trial, and nobody gets to write it down.
+        Raises: TrialError: this machine could not run it, also when it was tried once more.
+        """
         key, found = self._done.get()
         if isinstance(found, BaseException):
             raise found
+        if found.status is Status.INFRA_ERROR:
+            raise TrialError(f"this machine cannot run trials: {found.detail}; repair that and give the same command")
         return key, found
 
     def close(self) -> None:

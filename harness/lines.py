@@ -33,6 +33,11 @@ def printed(outcome: Outcome) -> str:
     return f"\n{outcome.log_tail.rstrip()}" if outcome.log_tail.strip() else ""
 
 
+def baseline_fault(outcome: Outcome) -> str:
+    """Say that a run of the unedited target has no metric."""
+    return f"baseline: {outcome.status} with seed {outcome.seed}: {outcome.detail}"
+
+
 def baseline_line(index: int, settings: Settings, outcome: Outcome) -> str:
     """Say what one replicate of the unedited target measured."""
     return f"baseline {index + 1}/{settings.replicates}  {outcome_line(settings.metric, outcome)}"

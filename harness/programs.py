@@ -23,7 +23,7 @@ from mutator.code import Code
 from mutator.edit import Edit, EditError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Sequence, Set
 
     from graph.code_graph import CodeGraph
     from harness.objects import ObjectStore
@@ -105,9 +105,9 @@ class Programs:
         self.root = root or read_target(target)
         self._name, self._store = target.name, store
         self._shelf = Shelf(store, self.root.frozen, target.protected)
-        self._first = complexity(self._mutable(self.root.files))
+        self._first = complexity(self.root.mutable)
         self._archive = Archive()
-        self._seen = {canonical_digest(self._mutable(self.root.files))}
+        self._seen = {canonical_digest(self.root.mutable)}
         self._known: dict[int, Program] = {}  # by number
         self._best = 0
 
@@ -124,7 +124,7 @@ class Programs:
     def begin(self, baseline: Sequence[Outcome]) -> None:
         """Know the unedited program from now on; it stands."""
         commit = self._store.commit(self.root.files, None, f"{self._name}: baseline")
-        self._archive.add(self._mutable(self.root.files))
+        self._archive.add(self.root.mutable)
         self._store.mark_best(commit)
         self._known[0] = Program(0, (), commit, tuple(baseline), self._shelf)
 
@@ -136,10 +136,8 @@ class Programs:
 
     def offers(self, move: Move) -> bool:
         """Whether a move is legal: different edits of a known program; one alone was not tried on it before."""
-        program, script = self._known.get(move.parent), set(move.script)
-        if program is None or not 0 < len(script) == len(move.script):
-            return False
-        return script <= program.listed and not (len(script) == 1 and script <= program.tried)
+        program = self._known.get(move.parent)
+        return program is not None and is_legal(move.script, program.listed, program.tried)
 
     def edit(self, parent: int, script: tuple[Edit, ...]) -> tuple[Snapshot, Outcome | None]:
         """Return the edited snapshot, whose script counts as tried from now on; with an outcome if that decides before anything runs."""
@@ -150,7 +148,7 @@ class Programs:
         except EditError as error:
             unedited = self.read(program.commit, program.promises)
             return unedited, Outcome(Status.FAILED, detail=f"refused: {error}")
-        if self._is_known(snapshot.files):
+        if self._is_known(snapshot):
             return snapshot, Outcome(
                 Status.DUPLICATE, detail="the same program up to names and layout was tried before"
             )
@@ -159,7 +157,7 @@ class Programs:
     def edit_again(self, proposal: Proposal) -> None:
         """Take note of a proposal that the ledger has already, with what became of it."""
         self._mark_tried(proposal.parent, proposal.script)
-        self._is_known(self._store.files(proposal.commit))
+        self._is_known(self.read(proposal.commit))
 
     def read(self, commit: str, promises: tuple[str, ...] = ()) -> Snapshot:
         """Read a program version from the store."""
@@ -167,7 +165,7 @@ class Programs:
 
     def reward(self, proposal: Proposal, verdict: Verdict) -> Reward:
         """Reward a proposal for its verdict and for what its program is beside those that are known."""
-        files = self._mutable(self._store.files(proposal.commit))
+        files = self.read(proposal.commit).mutable
         grown = complexity(files) - self._first
         status = status_of(proposal.outcomes)
         return reward_of(verdict, novelty=self._archive.novelty(files), complexity=grown, status=status)
@@ -176,7 +174,7 @@ class Programs:
         """Know a judged trial from now on; one that was kept stands."""
         if not trial.ok:
             return
-        self._archive.add(self._mutable(self._store.files(trial.commit)))
+        self._archive.add(self.read(trial.commit).mutable)
         script = (*self._known[trial.parent].script, *trial.script)
         outcomes = trial.outcomes[: len(self._known[0].outcomes)]  # one more confirms what is too good to be true
         self._known[trial.number] = Program(trial.number, script, trial.commit, outcomes, self._shelf, promises)
@@ -189,11 +187,14 @@ class Programs:
             program = self._known[parent]
             self._known[parent] = replace(program, tried=program.tried | {*script})
 
-    def _is_known(self, files: Mapping[str, bytes]) -> bool:
-        digest = canonical_digest(self._mutable(files))
+    def _is_known(self, snapshot: Snapshot) -> bool:
+        digest = canonical_digest(snapshot.mutable)
         known = digest in self._seen
         self._seen.add(digest)
         return known
 
-    def _mutable(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
-        return {path: data for path, data in files.items() if path not in self.root.frozen}
+
+def is_legal(script: tuple[Edit, ...], listed: Set[Edit], tried: Set[Edit]) -> bool:
+    """Whether a script may be tried on a program: different edits that it lists; one alone was not tried on it before."""
+    edits = set(script)
+    return 0 < len(edits) == len(script) and edits <= listed and not (len(edits) == 1 and edits <= tried)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import targets
 from graph.build import build_graph
 from graph.code_graph import CodeGraph
 from graph.snapshot import Snapshot, python_files, read_snapshot
@@ -19,6 +18,7 @@ from harness.record import Proposal, Record
 from harness.values import Trial
 from mutator.code import Code
 from targets.manifest import MANIFEST, Target, TargetError, load_target
+from targets.shipped import FOLDER, shipped_targets
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,10 @@ def find_folder(name: str) -> Path:
 
     Raises: TargetError: it is neither.
     """
-    shipped = Path(targets.__file__).parent / name
-    for folder in (Path(name), shipped):
+    for folder in (Path(name), FOLDER / name):
         if name and folder.is_dir():
             return folder.absolute()
-    known = ", ".join(sorted(path.parent.name for path in Path(targets.__file__).parent.glob(f"*/{MANIFEST}")))
+    known = ", ".join(shipped_targets())
     raise TargetError(
         f"{name}: is no folder; name a folder of Python files, or a target that ships with codegraft: {known}"
     )

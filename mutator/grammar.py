@@ -43,6 +43,11 @@ class Grammar:
             raise EditError(f"{min(twice)}: is in both grammars; give one of the kinds another name")
         return Grammar((*self.kinds, *other.kinds), {**self.priors, **other.priors})
 
+    @property
+    def preserving(self) -> frozenset[str]:
+        """The names of the kinds that change nothing that is computed."""
+        return frozenset(kind.name for kind in self.kinds if kind.preserves)
+
     def only(self, *names: str) -> Grammar:
         """Return the grammar with the named kinds alone.
 

@@ -138,10 +138,16 @@ def _readers(graph: CodeGraph, node: Node) -> Iterator[str]:
 
 
 def _encode_literal(graph: CodeGraph, node: Node) -> Rows:
+    value = read_number(graph, node)
+    return np.zeros(NUMBER_WIDTH, np.float32) if math.isnan(value) else encode_number(value)
+
+
+def read_number(graph: CodeGraph, node: Node) -> float:
+    """Return the number that a node is; NaN for what is no literal, or one without a magnitude: a string, True, False."""
     try:
-        return encode_number(float(graph.text(node) if node.kind is NodeKind.LITERAL else ""))
-    except ValueError:  # no literal, or one without a magnitude: a string, True, False
-        return np.zeros(NUMBER_WIDTH, np.float32)
+        return float(graph.text(node)) if node.kind is NodeKind.LITERAL else math.nan
+    except ValueError:
+        return math.nan
 
 
 def _mean_code(words: Sequence[str]) -> Rows:

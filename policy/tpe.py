@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from graph.model import NodeKind
 from mutator.shipped import default_grammar
+from policy.content import read_number
 from policy.draw import open_stream
 from policy.lineage import Lineage
 from policy.protocol import Move, PolicyError
@@ -174,7 +175,7 @@ class TpePolicy:
 
 def read_dimensions(root: Parent) -> tuple[Dimension, ...]:
     """List the literal sites of the unedited target, in the order of its edits."""
-    graph, preserving = root.graph, {kind.name for kind in default_grammar().kinds if kind.preserves}
+    graph, preserving = root.graph, default_grammar().preserving
     at: dict[str, list[Edit]] = {}
     for edit in root.edits:
         if edit.kind not in preserving and edit.site in graph.nodes and graph.nodes[edit.site].kind is NodeKind.LITERAL:
@@ -183,7 +184,7 @@ def read_dimensions(root: Parent) -> tuple[Dimension, ...]:
 
 
 def _dimension(graph: CodeGraph, edits: Sequence[Edit]) -> Dimension:
-    before = _number(graph.text(graph.nodes[edits[0].site]))
+    before = read_number(graph, graph.nodes[edits[0].site])
     values = [(before, None), *((_after(before, edit), edit) for edit in edits)]
     ordered = not any(math.isnan(value) for value, _ in values)
     if ordered:
@@ -198,13 +199,6 @@ def _after(before: float, edit: Edit) -> float:
     if isinstance(by, float | int):
         return before * by
     return float(to) if isinstance(to, float | int) else math.nan
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:  # a string, True, False
-        return math.nan
 
 
 def _import_optuna() -> Any:  # noqa: ANN401 - an extra

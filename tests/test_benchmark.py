@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, play, shipped_landscapes, synthetic_families
+from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, play, synthetic_families
 from harness.benchmark.plot import regret_svg
 from harness.benchmark.statistics import difference, estimate, interquartile_mean, mean, probability_of_improvement
 from harness.benchmark.table import stand, table_lines
 from harness.cli import commands
 from harness.landscape.synthetic import Family
+from targets.shipped import shipped_landscapes
 
 
 def scores(seed: int, shape: tuple[int, int] = (6, 20), *, centre: float = 0.5) -> np.ndarray:

@@ -34,6 +34,14 @@ def test_the_most_urgent_run_goes_first() -> None:
     executor.close()
 
 
+def test_what_the_machine_did_to_a_run_is_an_error_and_no_outcome() -> None:
+    executor = Executor(1)
+    executor.submit((1, 0), lambda: Outcome(Status.INFRA_ERROR, detail="its supervisor is gone"))
+    with pytest.raises(TrialError, match="this machine cannot run trials: its supervisor is gone; repair that"):
+        executor.collect()
+    executor.close()
+
+
 def test_what_a_run_raises_is_raised_where_it_is_collected_and_the_others_run_on() -> None:
     executor = Executor(2)
 

@@ -115,8 +115,8 @@ def played(name: str = "random", seed: int = 0, n_trials: int = 30, family: Fami
 
 
 def test_a_walk_is_determined_by_its_seeds():
-    assert played().steps == played().steps
-    assert played(seed=1).steps != played().steps
+    assert played().trials == played().trials
+    assert played(seed=1).trials != played().trials
 
 
 @pytest.mark.parametrize("name", ["local", "evolution", "bandit"])
@@ -124,12 +124,12 @@ def test_recovering_equals_going_on(name):
     course = Walk(landscape(), 4, 30)
     scenes, policy = [], make_policy(name, 4)
     for _ in range(30):
-        if len(course.steps) == 20:
+        if len(course.trials) == 20:
             policy = make_policy(name, 4)
-            policy.recover(scenes, course.steps)
+            policy.recover(scenes, course.trials)
         scenes.append(course.look())
         policy.feedback([course.play(policy.propose(scenes[-1], 1)[0])])
-    assert course.steps == played(name, seed=4).steps
+    assert course.trials == played(name, seed=4).trials
 
 
 def test_a_scene_stays_as_it_was_shown():
@@ -144,11 +144,11 @@ def test_a_scene_stays_as_it_was_shown():
 def test_the_gain_is_the_incumbents_true_value_and_never_what_it_measured():
     noisy = Family(seed=3, noise=1.0)
     course = played("local", n_trials=80, family=noisy)
-    task, kept, script = landscape(noisy), [step for step in course.steps if step.kept], ()
+    task, kept, script = landscape(noisy), [step for step in course.trials if step.kept], ()
     scripts = {0: ()}
-    for step in course.steps:
+    for step in course.trials:
         scripts[step.number] = (*scripts[step.parent], *step.script) if step.ok else ()
-    for step, gain in zip(course.steps, course.gains, strict=True):
+    for step, gain in zip(course.trials, course.gains, strict=True):
         script = scripts[step.number] if step.kept else script
         assert gain == share_gained(task, script)
     assert kept
@@ -157,10 +157,10 @@ def test_the_gain_is_the_incumbents_true_value_and_never_what_it_measured():
 
 def test_a_keep_was_confirmed_on_fresh_seeds_and_the_runs_are_counted():
     course = played("local", n_trials=60, family=QUIET)
-    kept = [step for step in course.steps if step.verdict.decision is Decision.KEEP]
+    kept = [step for step in course.trials if step.verdict.decision is Decision.KEEP]
     assert kept
     assert all(len({outcome.seed for outcome in step.outcomes}) >= 3 for step in kept)
-    assert course.n_runs == sum(len(step.outcomes) for step in course.steps) > 60
+    assert course.n_runs == sum(len(step.outcomes) for step in course.trials) > 60
 
 
 def test_what_crashes_costs_its_trial_and_is_no_parent():
@@ -203,5 +203,5 @@ def test_a_policy_with_nothing_left_ends_the_walk():
             return super().propose(scene, n) if scene.number < 4 else ()
 
     course = walk(landscape(), Silent(0), seed=0, n_trials=10)
-    assert len(course.steps) == 3
+    assert len(course.trials) == 3
     assert len(course.gains) == 10

@@ -11,10 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import targets
 from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
 from harness.landscape.walk import walk
@@ -78,11 +76,6 @@ def play(job: Job) -> Played:
     course = walk(landscape, make_policy(job.policy, job.seed), seed=job.seed, n_trials=job.n_trials)
     gains = tuple(round(gain, 6) for gain in course.gains)
     return Played(job.task.name, job.policy, job.seed, gains, course.n_runs, time.process_time() - began_s)
-
-
-def shipped_landscapes() -> tuple[str, ...]:
-    """Name the targets whose measured landscapes ship."""
-    return tuple(sorted(path.stem for path in (Path(targets.__file__).parent / "landscapes").glob("*.parquet")))
 
 
 def synthetic_families() -> tuple[Task, ...]:

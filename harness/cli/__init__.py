@@ -5,13 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-import targets
-
-_SHIPPED = sorted(path.parent.name for path in Path(targets.__file__).parent.glob("*/codegraft.toml"))
+from targets.shipped import shipped_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ def main() -> None:
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"Targets that ship with codegraft: {', '.join(_SHIPPED)}.",
+    epilog=f"Targets that ship with codegraft: {', '.join(shipped_targets())}.",
 )
 @click.version_option(package_name="codegraft", message="%(package)s %(version)s")
 def commands() -> None:

@@ -12,6 +12,7 @@ import click
 from harness.cli.errors import WrongUse, one_line_errors
 from harness.sources import open_target
 from policy.make import OWN, refuse_unknown
+from targets.shipped import shipped_landscapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,7 @@ def policies(  # noqa: PLR0913 -- the parameters of a command are its options
 
 def _jobs(names: Sequence[str], n_seeds: int, n_trials: int) -> list[Job]:
     """List the walks, those on one landscape one after the other."""
-    from harness.benchmark.play import Job, Task, shipped_landscapes, synthetic_families  # noqa: PLC0415
+    from harness.benchmark.play import Job, Task, synthetic_families  # noqa: PLC0415
 
     tasks = [*(Task(name) for name in shipped_landscapes()), *synthetic_families()]
     return [Job(task, name, seed, n_trials) for task in tasks for seed in range(n_seeds) for name in names]

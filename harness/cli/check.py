@@ -13,7 +13,7 @@ import click
 
 from graph.model import NodeKind
 from harness.checkup import check_up, hints
-from harness.cli.errors import WrongUse, one_line_errors, warn_of_unread
+from harness.cli.errors import WrongUse, one_line_errors, say, warn_of_unread
 from harness.isolation import REQUIREMENTS, label_of, offers, refuse_less
 from harness.measure import Runner
 from harness.sources import open_sources
@@ -114,7 +114,7 @@ class _Facts:
 
 def _run(sources: Sources, n_seeds: int, required: str) -> Checkup:
     def start(target: Target) -> Runner:
-        return Runner(target, required=required, announce=_say, allow_self_reported=True)
+        return Runner(target, required=required, announce=say, allow_self_reported=True)
 
     return check_up(sources.trainable, sources.snapshot, n_seeds, start)
 
@@ -126,10 +126,6 @@ def _shortage(layers: tuple[Offer, ...], required: str) -> TrialError | None:
     except TrialError as error:
         return error
     return None
-
-
-def _say(line: str) -> None:
-    click.echo(f"codegraft: {line}", err=True)
 
 
 def _untried(sources: Sources) -> Iterator[str]:

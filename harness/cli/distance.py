@@ -115,8 +115,8 @@ def _novelty(trial: str) -> _Novelty:
         raise WrongUse(f"{trial}: nothing ran before the unedited program; name a trial from 1 on, or a second program")
     archive = Archive()
     for known in earlier:
-        archive.add(_without(known, known.frozen))
-    files = _without(snapshot, snapshot.frozen)
+        archive.add(known.mutable)
+    files = snapshot.mutable
     reasons = archive.reasons(files)
     return _Novelty(archive.novelty(files), sum(reasons.values()), len(earlier), reasons)
 

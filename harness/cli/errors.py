@@ -43,8 +43,13 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def say(line: str) -> None:
+    """Say on stderr what is no result."""
+    click.echo(f"codegraft: {line}", err=True)
+
+
 def warn_of_unread(sources: Sources) -> None:
     """Say on stderr which files no edit can be made in, because they do not parse."""
     for path, file in sources.graph.files.items():
         if file.error and path.endswith(".py"):
-            click.echo(f"codegraft: {path}: is left out: {file.error}", err=True)
+            say(f"{path}: is left out: {file.error}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 from harness.campaign import INTERRUPTED, Campaign, Session
-from harness.cli.errors import WrongUse, one_line_errors
+from harness.cli.errors import WrongUse, one_line_errors, say
 from harness.evidence import Evidence
 from harness.guards import Guards
 from harness.isolation import AUTO, LEVELS, REQUIREMENTS
@@ -91,7 +91,7 @@ def run(  # noqa: PLR0913 -- the parameters of a command are its options
         launch=_launch(launch),
         isolation=isolation,
         required=required,
-        announce=_say,
+        announce=say,
         allow_self_reported=allow_self_reported,
     ) as runner:
         outcome = runner.run(snapshot, seed)
@@ -119,7 +119,7 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
     """
     sources = open_sources(target)
     snapshot = sources.code.apply(*edits).snapshot
-    with Runner(sources.trainable, launch=_launch(launch), announce=_say, allow_self_reported=True) as runner:
+    with Runner(sources.trainable, launch=_launch(launch), announce=say, allow_self_reported=True) as runner:
         found = runner.smoke(snapshot, seed)
         differs = (
             bool(edits) and found.outcome.ok and found.fingerprint != runner.smoke(sources.snapshot, seed).fingerprint
@@ -256,7 +256,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
         isolation=isolation,
         required=required,
         gpus=tuple(filter(None, gpus.split(","))),
-        announce=_say,
+        announce=say,
         allow_self_reported=allow_self_reported,
     )
     with _open_ledger(out, settings, chosen_window=window) as ledger:
@@ -294,10 +294,6 @@ def _interrupt(*_: object) -> None:
 
 def _launch(name: str) -> Launch:
     return "exec" if name == "exec" else "zygote"
-
-
-def _say(line: str) -> None:
-    click.echo(f"codegraft: {line}", err=True)
 
 
 def _start_policy(name: str, seed: int, checkpoint: Path | None) -> Policy:

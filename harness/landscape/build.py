@@ -15,7 +15,8 @@ from harness.executor import Executor
 from harness.landscape.design import Plan, Single, Wanted, missing
 from harness.landscape.program import Origin, Program
 from harness.landscape.table import Row
-from harness.values import Outcome, Status, TrialError
+from harness.lines import baseline_fault
+from harness.values import Status, TrialError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,7 +43,7 @@ class Progress:
 
 def plan_of(edits: Iterable[Edit], grammar: Grammar, *, sign: float, seed: int, size: int) -> Plan:
     """Make the plan of a target's edits. Equal addresses are one edit."""
-    preserving = {kind.name for kind in grammar.kinds if kind.preserves}
+    preserving = grammar.preserving
     singles = {edit.address: Single(edit.address, edit.kind, edit.site, edit.kind in preserving) for edit in edits}
     return Plan(tuple(singles.values()), sign, seed, size)
 
@@ -113,15 +114,7 @@ class Build:
     def _collect(self, executor: Executor) -> tuple[Row, str]:
         key, outcome = executor.collect()
         wanted, program = self._programs.pop(key)
-        _refuse_unusable(wanted, outcome)
+        if not wanted.script and not outcome.ok:
+            raise TrialError(f"{baseline_fault(outcome)}; repair the target first")
         ran = (outcome.status, outcome.metric, outcome.cpu_s, program.distance, program.grown)
         return Row(wanted.stage, wanted.script, wanted.seed, *ran), program.digest
-
-
-def _refuse_unusable(wanted: Wanted, outcome: Outcome) -> None:
-    if outcome.status is Status.INFRA_ERROR:
-        raise TrialError(f"this machine cannot run trials: {outcome.detail}; repair that and give the same command")
-    if not wanted.script and not outcome.ok:
-        raise TrialError(
-            f"baseline: {outcome.status} with seed {outcome.seed}: {outcome.detail}; repair the target first"
-        )

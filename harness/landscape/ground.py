@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graph.model import NodeKind
 from harness.sources import open_sources
 from mutator.shipped import default_grammar
-from policy.content import CHOICE_WIDTH, CODE_WIDTH, encode_edits
+from policy.content import CHOICE_WIDTH, CODE_WIDTH, encode_edits, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -56,7 +55,7 @@ def read_ground(name: str) -> Ground:
     """
     sources = open_sources(name)
     direction, graph, edits = sources.trainable.direction, sources.graph, tuple(sources.code.edits())
-    preserving = {kind.name for kind in default_grammar().kinds if kind.preserves}
+    preserving = default_grammar().preserving
     rows = encode_edits(graph, edits).astype(np.float64)
     parts = (rows[:, :CODE_WIDTH], rows[:, CODE_WIDTH:-CHOICE_WIDTH], rows[:, -CHOICE_WIDTH:])
     kinds, where, choices = map(_to_length_one, parts)
@@ -87,12 +86,7 @@ def _to_length_one(rows: Floats) -> Floats:
 
 def _doublings(graph: CodeGraph, edit: Edit) -> float:
     """Return how many times an edit doubles the number at its site; NaN where there is none, or nothing to compare it with."""
-    node = graph.nodes[edit.site]
-    chosen = dict(edit.choice)
-    try:
-        before = float(graph.text(node)) if node.kind is NodeKind.LITERAL else math.nan
-    except ValueError:  # a string, True, False
-        return math.nan
+    before, chosen = read_number(graph, graph.nodes[edit.site]), dict(edit.choice)
     by, to = chosen.get("by"), chosen.get("to")
     factor = by if isinstance(by, float | int) else to / before if isinstance(to, float | int) and before else math.nan
     if isinstance(by, bool) or isinstance(to, bool) or math.isnan(before) or not factor > 0:

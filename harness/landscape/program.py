@@ -10,8 +10,6 @@ from graph.features import Features, canonical_digest, distance, features
 from mutator.kind import Reason, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from graph.snapshot import Snapshot
     from harness.landscape.table import Script
     from mutator.code import Code
@@ -32,8 +30,8 @@ class Origin:
 
     def __init__(self, code: Code) -> None:
         self._code = code
-        self._features: Features = features(_mutable(code.snapshot))
-        self._complexity = complexity(_mutable(code.snapshot))
+        self._features: Features = features(code.snapshot.mutable)
+        self._complexity = complexity(code.snapshot.mutable)
 
     def program(self, script: Script) -> Program | Reason:
         """Plan all edits of a script on the unedited target.
@@ -44,10 +42,6 @@ class Origin:
             snapshot = self._code.apply_together(*script).snapshot if script else self._code.snapshot
         except Refused as refused:
             return refused.reason
-        files = _mutable(snapshot)
+        files = snapshot.mutable
         away = distance(self._features, features(files))
         return Program(snapshot, canonical_digest(files), away, complexity(files) - self._complexity)
-
-
-def _mutable(snapshot: Snapshot) -> Mapping[str, bytes]:
-    return {path: data for path, data in snapshot.files.items() if path not in snapshot.frozen}

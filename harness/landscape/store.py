@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import targets
 from graph.complexity import Complexity
 from harness.landscape.link import Link
 from harness.landscape.model import Model
@@ -23,6 +22,7 @@ from harness.landscape.surrogate import Error, Surrogate
 from harness.landscape.table import Environment, Provenance, Row, Stage, Table, status_named
 from harness.values import TrialError
 from targets.manifest import Direction
+from targets.shipped import LANDSCAPES, shipped_landscapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _KEY = b"codegraft.landscape"
 _FORMAT = 1  # of the file; a higher one is refused by an older codegraft
 _DIGITS = 6
-SHIPPED = Path(targets.__file__).parent / "landscapes"
 
 
 def find_landscape(name: str) -> Path:
@@ -40,10 +39,10 @@ def find_landscape(name: str) -> Path:
 
     Raises: TrialError: it is neither.
     """
-    for path in (Path(name), SHIPPED / f"{name}.parquet"):
+    for path in (Path(name), LANDSCAPES / f"{name}.parquet"):
         if path.is_file():
             return path
-    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.parquet"))) or "none yet"
+    shipped = ", ".join(shipped_landscapes()) or "none yet"
     raise TrialError(f"{name}: is no file, and no landscape that ships with codegraft: {shipped}")
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from graph.complexity import Complexity
 from harness.landscape.landscape import share_gained
+from harness.programs import is_legal
 from harness.reward import reward_of
-from harness.values import Decision, Outcome, Status, Verdict, status_of
+from harness.values import Outcome, Status, Trial, status_of
 from harness.verdict import incumbent_of, judge, noise_of, wanted
 from mutator.edit import print_script
 from mutator.shipped import default_grammar
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from graph.code_graph import CodeGraph
     from harness.landscape.landscape import Landscape
-    from harness.values import Reward
     from harness.verdict import Incumbent
     from mutator.edit import Edit
     from policy.protocol import Move, Policy
@@ -56,41 +56,14 @@ class Program:
         return self.landscape.graph
 
     @property
+    def listed(self) -> tuple[Edit, ...]:
+        """The edits that may follow."""
+        return self.landscape.legal(self.script)
+
+    @property
     def edits(self) -> tuple[Edit, ...]:
         """The edits that may follow, but for those that were tried on it alone."""
-        return tuple(edit for edit in self.landscape.legal(self.script) if edit not in self.tried)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A trial of a walk: a policy.protocol.Tried."""
-
-    number: int
-    parent: int
-    script: tuple[Edit, ...]
-    outcomes: tuple[Outcome, ...]
-    verdict: Verdict
-    reward: Reward
-
-    @property
-    def kept(self) -> bool:
-        """Whether it became the incumbent."""
-        return self.verdict.decision is Decision.KEEP
-
-    @property
-    def reward_total(self) -> float:
-        """What the policy learns from."""
-        return self.reward.total
-
-    @property
-    def lead(self) -> float:
-        """How far it is ahead of the unedited target: see Verdict.lead."""
-        return self.verdict.lead
-
-    @property
-    def ok(self) -> bool:
-        """Whether every run was measured."""
-        return status_of(self.outcomes) is Status.OK
+        return tuple(edit for edit in self.listed if edit not in self.tried)
 
 
 @dataclass
@@ -100,7 +73,7 @@ class Walk:
     landscape: Landscape
     seed: int
     n_trials: int
-    steps: list[Step] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)  # of programs that no store holds: without digest and commit
     gains: list[float] = field(default_factory=list)  # true share gained by the incumbent after each trial
 
     def __post_init__(self) -> None:
@@ -114,17 +87,17 @@ class Walk:
 
     def look(self) -> Scene:
         """Show what a policy may look at before the next trial."""
-        n_known, parents = len(self.steps), tuple(self._programs.values())
+        n_known, parents = len(self.trials), tuple(self._programs.values())
         priors = default_grammar().priors
         return Scene(self._programs[self._incumbent], parents, n_known + 1, self.n_trials, n_known, priors)
 
-    def play(self, move: Move) -> Step:
+    def play(self, move: Move) -> Trial:
         """Run, judge and reward a move.
 
         Raises: PolicyError: it is none of the scene.
         """
-        parent, number = self._programs.get(move.parent), len(self.steps) + 1
-        if parent is None or not _offers(parent, move):
+        parent, number = self._programs.get(move.parent), len(self.trials) + 1
+        if parent is None or not is_legal(move.script, {*parent.listed}, parent.tried):
             raise PolicyError(
                 f"trial {number}: {print_script(move.script)} on trial {move.parent} is no move of the scene"
             )
@@ -134,18 +107,18 @@ class Walk:
         outcomes = self._outcomes(script, standing, number)
         verdict = judge(outcomes, standing, self._noise, sign=self._sign)
         reward = reward_of(verdict, novelty=0.0, complexity=_NO_GROWTH, status=status_of(outcomes))
-        step = Step(number, move.parent, move.script, outcomes, verdict, reward)
-        self.steps.append(step)
-        if step.ok:
+        trial = Trial(number, move.parent, move.script, "", "", outcomes, verdict, reward)
+        self.trials.append(trial)
+        if trial.ok:
             self._programs[number] = Program(number, script, self.landscape, outcomes[:REPLICATES])
-            self._incumbent = number if step.kept else self._incumbent
+            self._incumbent = number if trial.kept else self._incumbent
         self.gains.append(share_gained(self.landscape, self._programs[self._incumbent].script))
-        return step
+        return trial
 
     @property
     def n_runs(self) -> int:
         """How many runs the trials took, with their confirmations and without the baseline."""
-        return sum(len(step.outcomes) for step in self.steps)
+        return sum(len(trial.outcomes) for trial in self.trials)
 
     def _outcomes(self, script: Sequence[Edit], standing: Incumbent, number: int) -> tuple[Outcome, ...]:
         """Carry out the runs that a verdict needs."""
@@ -168,20 +141,13 @@ class Walk:
         return Outcome(Status.OK, metric, seed)
 
 
-def _offers(program: Program, move: Move) -> bool:
-    script = set(move.script)
-    if not 0 < len(script) == len(move.script) or not script <= {*program.landscape.legal(program.script)}:
-        return False
-    return not (len(script) == 1 and script <= program.tried)
-
-
 def walk(landscape: Landscape, policy: Policy, *, seed: int, n_trials: int) -> Walk:
     """Let a policy search until its trials are used up or it has nothing more to try.
 
     Raises: PolicyError: it proposes what is no move of the scene. TrialError: the unedited target has no metric.
     """
     course = Walk(landscape, seed, n_trials)
-    while len(course.steps) < n_trials and (moves := policy.propose(course.look(), 1)):
+    while len(course.trials) < n_trials and (moves := policy.propose(course.look(), 1)):
         policy.feedback([course.play(moves[0])])
     course.gains += [course.gains[-1] if course.gains else 0.0] * (n_trials - len(course.gains))
     return course
