@@ -28,7 +28,7 @@ from harness.evidence import Curve, Evidence
 from harness.meter import N_MARKS
 from harness.pruner import Pruned
 from harness.values import TrialError
-from harness.verdict import COSTLY
+from harness.verdict import costly_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ GRACE_SD = 1.5  # of the replicates at the same mark: how far behind the incumbe
 GRACE_FLOOR = 0.005  # of the incumbent's mark: where replicates agree by chance
 FAILED_AT = 0.5  # of its first mark: how much worse than it a run must become to have failed
 COSTLY_MARGIN = 1.5  # by which a rate at 20 % may be off: what the first steps load is spread over a fifth of them
-COSTLY_LEAST_S = 5.0  # of CPU time; of short trainings a busy machine changes the rate threefold, and little is saved
+SHORT_S = 5.0  # of CPU time; of short trainings a busy machine changes the rate threefold, and little is saved
 _ETA, _FIRST_RUNG = 3, 2  # of successive halving; the rung is in marks
 
 
@@ -100,8 +100,8 @@ def make_rule(name: str, evidence: Evidence) -> StoppingRule | None:
 
 def costs_too_much(cpu_s: float, evidence: Evidence) -> str:
     """Say that a training will use far more CPU time than a program that is kept may; empty when it will not."""
-    limit = COSTLY * evidence.cpu_s
-    if cpu_s <= max(COSTLY_MARGIN * limit, COSTLY_LEAST_S):
+    limit = costly_s(evidence.cpu_s)
+    if cpu_s <= max(COSTLY_MARGIN * limit, SHORT_S):
         return ""
     return f"uses {cpu_s:.3g} s of CPU time at this rate; beyond {limit:.3g} s nothing is kept"
 

@@ -40,6 +40,7 @@ SCREEN_Z = 0.5  # below it no confirmation: saves 2 of 3 of those of worthless e
 TOO_GOOD_SD = 8.0  # sd of the baseline; real steps of that size exist, and cost one more run
 TOO_GOOD_SHARE = 0.5  # of such a gain, which a fresh seed has to show
 COSTLY = 3.0  # times the CPU time of any replicate; honest edits (twice the depth, a wider model) stay below
+COSTLY_LEAST_S = 1.0  # of CPU time; a run of milliseconds takes several times as many on a busy machine
 PAIRED_SD_FLOOR = 0.25  # of the sd that the difference of two unpaired runs has
 
 _SD_LEAST = 1e-9  # in the metric's unit, where the mean is 0 as well
@@ -99,6 +100,11 @@ class Incumbent:
         if found is None:
             raise TrialError(f"incumbent: was not measured on seed {seed}; compare on one of its own seeds")
         return found
+
+
+def costly_s(baseline_s: float) -> float:
+    """Return the CPU time in seconds from which on a run is no better program for the budget, whatever it measures."""
+    return max(COSTLY * baseline_s, COSTLY_LEAST_S)
 
 
 def student_t(freedom: int) -> float:
@@ -195,7 +201,7 @@ def _doubt(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, g
     if any(outcome.tier == Tier.SELF_REPORTED for outcome in outcomes):
         return "better, but self-reported: nothing vouches for it"
     cpu_s = median(outcome.cpu_s for outcome in outcomes)  # neither a busy machine nor one cheap seed decides
-    if noise.cpu_s and cpu_s > COSTLY * noise.cpu_s:
+    if noise.cpu_s and cpu_s > costly_s(noise.cpu_s):
         return f"better, but at {cpu_s / noise.cpu_s:.1f} times the CPU time of the baseline"
     seconds = dict(incumbent.seconds)
     shown = [sign * (o.second - seconds[o.seed]) for o in outcomes if o.seed in seconds and not math.isnan(o.second)]

@@ -220,6 +220,13 @@ def test_a_gain_is_not_bought_with_work_that_no_budget_counts(cpu_s, decision):
     assert (f"{cpu_s:.1f} times the CPU time" in verdict.reason) == (decision is Decision.NOT_PROVEN)
 
 
+@pytest.mark.parametrize(("cpu_s", "decision"), [(0.9, Decision.KEEP), (1.1, Decision.NOT_PROVEN)])
+def test_what_a_busy_machine_does_to_a_run_of_milliseconds_decides_nothing(cpu_s, decision):
+    noise = noise_of([replace(outcome, cpu_s=0.02) for outcome in ok(2.0, 1.9, 2.1)])
+    runs = [replace(outcome, cpu_s=cpu_s) for outcome in ok(1.5, 1.5, 1.5)]
+    assert judge(runs, BASE, noise, sign=MINIMIZE).decision is decision
+
+
 def test_a_stopped_trial_is_never_paid_and_costs_less_than_a_crash():
     stopped = reward_of(FAILED, novelty=1.0, complexity=SAME_SIZE, status=Status.STOPPED)
     assert stopped.terms == (("stopped", STOPPED),)

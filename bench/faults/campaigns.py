@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from harness.replay import plain
 from mutator.edit import print_script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from harness.values import Outcome
 
@@ -77,8 +78,16 @@ def facts(folder: Path) -> Mapping[str, object]:
 
 
 def differences(one: Mapping[str, object], other: Mapping[str, object]) -> str:
-    """Name what differs between the facts of two campaigns; empty when nothing does."""
-    return ", ".join(name for name in one if one[name] != other[name])
+    """Name what differs between the facts of two campaigns, and show the first of it; empty when nothing does."""
+    names = [name for name in one if one[name] != other[name]]
+    shown = next(
+        ((a, b) for name in names for a, b in zip_longest(_items(one[name]), _items(other[name])) if a != b), None
+    )
+    return f"{', '.join(names)} (first {shown[0]} and {shown[1]})" if shown else ", ".join(names)
+
+
+def _items(fact: object) -> Iterable[object]:
+    return fact if isinstance(fact, list) else [fact]
 
 
 def wait_until(holds: object, seconds: float = 10.0) -> bool:
