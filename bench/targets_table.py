@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from harness.sources import Sources
 
-HEAD = "| target | what it is | metric | baseline | sd | best known | headroom | a trial | edits |"
+HEAD = "| target | what it is | metric | baseline | sd | numbers alone | best known | headroom | a trial | edits |"
 
 
 def rows() -> list[str]:
@@ -33,12 +33,14 @@ def _row(sources: Sources) -> str:
     n_edits = f"{sum(1 for _ in sources.code.edits()):,}"
     known = target.measured
     if known is None:
-        return _line(link, _title(target.folder), metric, *["-"] * 5, n_edits)
+        return _line(link, _title(target.folder), metric, *["-"] * 6, n_edits)
+    numbers = "-" if known.numbers is None else f"{known.numbers:.4g}"
     best = "-" if known.best is None else f"{known.best:.4g}"
     in_sd = f", {known.headroom / known.sd:.0f} sd" if known.sd else ""
     headroom = "-" if known.best is None else f"{known.headroom:.3g}{in_sd}"
     return _line(
-        link, _title(target.folder), metric, f"{known.baseline:.4g}", f"{known.sd:.2g}", best, headroom, f"{known.wall_s:.2g} s", n_edits
+        link, _title(target.folder), metric, f"{known.baseline:.4g}", f"{known.sd:.2g}", numbers, best, headroom,
+        f"{known.wall_s:.2g} s", n_edits,
     )  # fmt: skip
 
 

@@ -3,9 +3,10 @@
     python -m bench.tune TARGET --trials 200
 
 The numbers are the fields of its config.py. Each may be a quarter to four times what it is (a fraction stays below 1), on a grid of
-half powers of two, the baseline in the middle and tried first. Every trial is one run on seed 0; then the best three run on seeds that
-selected nothing, beside the baseline, and that is what is reported: the best of 200 noisy runs looks better than it is. This search is
-what `[measured]` in the manifest is held against: a baseline is honest where it gains little of the headroom.
+half powers of two, the baseline in the middle and tried first. Every trial is one run on seed 0, and what costs too much CPU time ever
+to be kept by a campaign is worth nothing. Then the best three run on seeds that selected nothing, beside the baseline, and that is what
+is reported: the best of 200 noisy runs looks better than it is. It is `numbers` in `[measured]` of the manifest: a baseline is honest
+where they gain little of the headroom.
 """
 
 from __future__ import annotations
@@ -21,15 +22,19 @@ import optuna
 
 from harness.measure import Runner
 from harness.sources import open_sources
+from harness.verdict import costly_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from harness.values import Outcome
 
 CONFIG = "config.py"
 FACTORS = tuple(2 ** (power / 2) for power in range(-4, 5))
 _ZERO = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5)  # instead of what is 0
 _FRESH = range(100, 105)
 _N_SLOTS = 2
+_WORTHLESS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +100,37 @@ def main(target: str, trials: int, seed: int) -> None:
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True))
     study.enqueue_trial({number.name: number.middle for number in numbers})
     with Runner(sources.trainable, n_slots=_N_SLOTS) as runner, ThreadPoolExecutor(_N_SLOTS) as pool:
+        limit_s = costly_s(runner.run(sources.snapshot, 0).cpu_s)
 
-        def measure(chosen: Mapping[str, int], run_seed: int) -> float:
+        def measure(chosen: Mapping[str, int], run_seed: int) -> Outcome:
             snapshot = sources.snapshot.with_files({CONFIG: write(source, numbers, chosen)}, edit="tuned")
-            outcome = runner.run(snapshot, run_seed)
-            return -sources.trainable.sign * outcome.metric if outcome.ok else float("inf")
+            return runner.run(snapshot, run_seed)
+
+        def loss_of(outcome: Outcome) -> float:
+            is_worth = outcome.ok and outcome.cpu_s < limit_s
+            return min(-sources.trainable.sign * outcome.metric, _WORTHLESS) if is_worth else _WORTHLESS
 
         for _ in range(0, trials, _N_SLOTS):
             asked = [study.ask() for _ in range(_N_SLOTS)]
             chosen = [{n.name: trial.suggest_int(n.name, 0, len(n.options) - 1) for n in numbers} for trial in asked]
-            for trial, loss in zip(asked, pool.map(lambda each: measure(each, 0), chosen), strict=True):
-                study.tell(trial, min(loss, 1e6))
+            for trial, outcome in zip(asked, pool.map(lambda each: measure(each, 0), chosen), strict=True):
+                study.tell(trial, loss_of(outcome))
         best = sorted(study.trials, key=lambda trial: trial.value or 0.0)[:3]
         middle = {number.name: number.middle for number in numbers}
         for name, params in [("baseline", middle), *((f"trial {trial.number}", trial.params) for trial in best)]:
             fresh = list(pool.map(lambda each: measure(params, each), _FRESH))  # noqa: B023 - used before it changes
-            changed = ", ".join(
-                f"{n.name} {n.options[params[n.name]]:.4g}" for n in numbers if params[n.name] != n.middle
-            )
-            click.echo(f"{name:10} {abs(fmean(fresh)):.4f} on {len(_FRESH)} fresh seeds  {changed}")
+            click.echo(f"{name:10} {_mean_text(fresh)}  {_changes(numbers, params)}")
+
+
+def _mean_text(outcomes: Sequence[Outcome]) -> str:
+    mean = fmean(outcome.metric for outcome in outcomes)  # NaN where a run failed
+    return (
+        f"{mean:.4f} on {len(outcomes)} fresh seeds, {fmean(outcome.cpu_s for outcome in outcomes):.1f} s of CPU time"
+    )
+
+
+def _changes(numbers: Sequence[Number], params: Mapping[str, int]) -> str:
+    return ", ".join(f"{n.name} {n.options[params[n.name]]:.4g}" for n in numbers if params[n.name] != n.middle)
 
 
 if __name__ == "__main__":

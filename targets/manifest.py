@@ -128,6 +128,9 @@ class Measured(_Table):
     seeds: _Count = Field(description="how many seeds the two are from, a whole number above 0")
     wall_s: _Amount = Field(description="seconds that a run of the unedited target takes, a number above 0")
     cpu_s: _Amount = Field(description="seconds of CPU time that it takes, a number above 0")
+    numbers: _Finite | None = Field(
+        default=None, description="the best mean metric that other numbers alone reach, or nothing"
+    )
     best: _Finite | None = Field(default=None, description="the best mean metric that is known, or nothing")
     script: tuple[_Text, ...] = Field(
         default=(),
@@ -138,6 +141,13 @@ class Measured(_Table):
     def headroom(self) -> float:
         """How far the best that is known is from the baseline; NaN where none is."""
         return math.nan if self.best is None else abs(self.best - self.baseline)
+
+    @property
+    def numbers_share(self) -> float:
+        """How much of the headroom numbers alone gain; NaN where that is not known."""
+        return (
+            math.nan if self.numbers is None or not self.headroom else abs(self.numbers - self.baseline) / self.headroom
+        )
 
 
 class Manifest(_Table):
