@@ -16,9 +16,9 @@ class ModelConfig:
 @dataclass
 class TrainConfig:
     batch_size: int = 32
-    lr: float = 3e-3
+    lr: float = 1e-2
     final_lr: float = 0.1  # fraction of lr
-    warmup: float = 0.1  # fraction of the budget
+    warmup: float = 0.3  # fraction of the budget
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.95
