@@ -67,7 +67,7 @@ class Budget:
     budget, never what it measured, and it is computed here so that an edit of the loss does not change what it means.
     """
 
-    def __init__(self, steps: int = 300):
+    def __init__(self, steps: int = 200):
         self.line = int(os.environ.get("CODEGRAFT_BUDGET_FD", "-1"))
         self.amount = float(os.environ.get("CODEGRAFT_BUDGET", steps))
         self.spent = 0.0  # since the last question; by hand, in all
