@@ -20,7 +20,6 @@ from harness.landscape.store import find_landscape, read_landscape, write_landsc
 from harness.landscape.table import Environment, provenance_of
 from harness.measure import Runner
 from harness.sources import open_sources
-from harness.values import TrialError
 from mutator.shipped import default_grammar
 from targets.manifest import TargetError
 
@@ -52,8 +51,8 @@ def build(  # noqa: PLR0913 -- the parameters of a command are its options
 ) -> None:
     """Run edit scripts of TARGET as a design asks for them, and write a landscape.
 
-    The same command goes on where it was stopped, also after `kill -9`: rows stand in OUT with the ending .jsonl as they come. A larger
-    --size goes on with a smaller design. The landscape is written whenever the command ends.
+    The same command goes on where it was stopped, also after `kill -9`: rows stand in OUT with the ending .jsonl as they come; without that
+    record it goes on from OUT. A larger --size goes on with a smaller design. The landscape is written whenever the command ends.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sources, grammar = open_sources(target), default_grammar()
@@ -61,15 +60,15 @@ def build(  # noqa: PLR0913 -- the parameters of a command are its options
     provenance = provenance_of(trainable, sources.snapshot, grammar, seed=seed, size=size)
     place = out or Path("landscapes") / f"{trainable.name}.parquet"
     record = place.with_suffix(".jsonl")
-    if place.exists() and not record.exists():
-        raise TrialError(
-            f"{place}: is there already, without the record {record.name} to go on from; name another --out"
-        )
+    written = read_landscape(place)[0] if place.exists() and not record.exists() else None
     plan = plan_of(sources.code.edits(), grammar, sign=trainable.sign, seed=seed, size=size)
     with Journal(record, provenance, Environment.look(trainable.limits.threads)) as journal:
+        begun = Build(sources, plan, journal)
+        if written is not None:
+            begun.take_over(written)
         try:
             with Runner(trainable, n_slots=slots, isolation=AUTO, announce=_say) as runner:
-                complete = Build(sources, plan, journal).carry_out(
+                complete = begun.carry_out(
                     runner, n_slots=slots, goes_on=_limit(runs, hours), announce=_reporter(provenance)
                 )
             said = "complete" if complete else "stopped at the limit; the same command goes on"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from harness.landscape.journal import Journal
+    from harness.landscape.table import Table
     from harness.measure import Runner
     from harness.sources import Sources
     from mutator.edit import Edit
@@ -56,6 +57,16 @@ class Build:
         self._plan, self._journal = plan, journal
         self._programs: dict[tuple[int, int], tuple[Wanted, Program]] = {}  # of the runs under way
         self._n_started = 0
+
+    def take_over(self, table: Table) -> None:
+        """Go on from what an earlier build wrote.
+
+        Raises: TrialError: it is of other sources, another manifest, grammar or seed.
+        """
+        self._journal.refuse_other(table.provenance)
+        for row in table.rows:
+            program = self._origin.program(row.script) if row.seed is not None else None
+            self._journal.add(row, program.digest if isinstance(program, Program) else "")
 
     def carry_out(
         self, runner: Runner, *, n_slots: int, goes_on: Callable[[int], bool], announce: Callable[[Progress], object]

@@ -71,7 +71,7 @@ class Journal:
 
     def add(self, row: Row, digest: str = "") -> None:
         """Write a row down. digest: of its program, if it has one of its own."""
-        self._rows.append(row)
+        self._note(row, digest)
         metric, distance = (None if math.isnan(value) else value for value in (row.metric, row.distance))
         self._write({**asdict(row), "metric": metric, "distance": distance, "digest": digest})
 
@@ -85,7 +85,7 @@ class Journal:
             if "provenance" in entry:
                 began = Provenance(**{**entry["provenance"], "direction": Direction(entry["provenance"]["direction"])})
                 self._environments[Environment(**entry["environment"])] = None
-                self._refuse_other(began)
+                self.refuse_other(began)
                 return
             digest, metric, distance = entry.pop("digest"), entry.pop("metric"), entry.pop("distance")
             row = Row(
@@ -104,11 +104,18 @@ class Journal:
             raise TrialError(
                 f"{self._path}: line {number} is no row of a build ({error}); name another --out"
             ) from error
+        self._note(row, digest)
+
+    def _note(self, row: Row, digest: str) -> None:
         self._rows.append(row)
         if digest:
             self._digests.setdefault(digest, row.script)
 
-    def _refuse_other(self, began: Provenance) -> None:
+    def refuse_other(self, began: Provenance) -> None:
+        """Let through what was measured with the same.
+
+        Raises: TrialError: it was not.
+        """
         differences = [*began.differences(self._provenance), *(["seed"] if began.seed != self._provenance.seed else [])]
         if began.target != self._provenance.target:
             differences.insert(0, "target")
