@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.measure import SMOKE_STEPS, Runner
 from harness.sources import open_sources
+from harness.values import Status
 
 TARGETS = Path(__file__).parents[1] / "targets"
 TRAIN = "import runpy; runpy.run_path('train.py', run_name='__main__')"
@@ -276,3 +278,69 @@ def test_recall_is_solved_by_structure_and_not_by_a_number(tmp_path):
     recall.edit("model.py", shift, "")
     recall.edit("config.py", "batch_size: int = ", "batch_size: int = 2 * ")
     assert recall.measure()["val_bits"] > 2.0
+
+
+# --- nanolm, which is sized for a GPU
+
+
+@pytest.fixture(scope="module")
+def nanolm(tmp_path_factory):
+    return Copy("nanolm", tmp_path_factory.mktemp("nanolm"))
+
+
+def test_nanolm_offers_hundreds_of_edits_of_most_families():
+    edits = list(open_sources("nanolm").code.edits())
+    assert len(edits) >= 500
+    assert len({edit.kind for edit in edits}) >= 40
+
+
+def test_nanolm_corpus_is_capped_and_repeats_byte_for_byte(nanolm, tmp_path):
+    nanolm.run("prepare.py", str(tmp_path), PYTHONHASHSEED="7")
+    parts = {path.parent.name: path for path in nanolm.data.rglob("*.npy")}
+    assert parts.keys() == {"train", "heldout", "second", "final"}
+    assert sum(path.stat().st_size for path in parts.values()) < 20_000_000
+    assert all((tmp_path / part / path.name).read_bytes() == path.read_bytes() for part, path in parts.items())
+
+
+def test_nanolm_gives_a_gpu_whole_batches_and_a_cpu_a_little_of_each(nanolm):
+    script = "from prepare import fit; print(*map(tuple, (fit(64, 'cuda'), fit(64, 'cpu'), fit(8, 'cpu'))), sep=';')"
+    assert nanolm.run("-c", script).strip() == "(64, 32, 1024);(2, 1, 128);(1, 1, 128)"
+
+
+def test_nanolm_scorer_gives_eight_bits_to_ignorance_and_needs_no_torch(nanolm):
+    script = """
+import sys
+from pathlib import Path
+import numpy as np
+from scorer import score
+print(score(lambda x: np.zeros((*x.shape, 256), np.float32), Path(sys.argv[1]))["val_bpb"])
+assert "torch" not in sys.modules
+"""
+    assert float(nanolm.run("-c", script, str(nanolm.data / "final"))) == pytest.approx(8.0)
+
+
+@pytest.mark.slow
+def test_nanolm_trains_by_hand_and_predicts_causally(nanolm):
+    script = f"""{TRAIN}
+import numpy as np
+from pathlib import Path
+from predict import load
+x = np.arange(128, dtype=np.int64).reshape(2, 64)
+predict = load(Path("model.safetensors"))
+y = predict(x)
+assert y.shape == (2, 64, 256) and y.dtype == np.float32
+assert np.array_equal(y, predict(x))
+assert np.abs(y[:, :20] - predict(np.ascontiguousarray(x[:, :20]))).max() < 1e-4 < np.abs(y).max()
+"""
+    nanolm.run("-c", script, CODEGRAFT_BUDGET="0.001")
+
+
+@pytest.mark.slow
+def test_nanolm_takes_its_first_steps_on_a_cpu_and_an_edit_takes_others():
+    sources = open_sources("nanolm")
+    edited = sources.code.apply("swap-activation@layers:MLP.forward/call.relu?to=gelu").snapshot
+    with Runner(sources.trainable) as runner:
+        first, again, other = (runner.smoke(snapshot, 0) for snapshot in (sources.snapshot, sources.snapshot, edited))
+    assert (first.outcome.status, first.outcome.steps) == (Status.OK, SMOKE_STEPS), first.outcome.detail
+    assert first.outcome.peak_rss_bytes < 4 << 30
+    assert first.fingerprint == again.fingerprint != other.fingerprint
