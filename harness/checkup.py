@@ -30,6 +30,7 @@ _TIGHT, _LOOSE = 1.5, 10.0  # times the baseline
 _LEAST_S = 10.0  # a limit that is no lower than the hiccups of a machine
 _LARGE_NOISE = 0.02  # of the metric: most honest single edits gain less
 _MANY_SD = 10.0  # of headroom: with fewer, single edits drown in the noise
+_NUMBERS = 0.5  # of the headroom: where other numbers alone gain as much, the baseline was not tuned
 _FULL = 0.7  # of the memory
 _TICK_S = 0.05  # of CPU time: below it a share says nothing
 _DRIFT = 3.0  # standard errors between what is documented and what is measured
@@ -142,6 +143,8 @@ def _of_documents(target: Target, found: Checkup) -> Iterator[str]:
             f"documented is {target.metric} {known.baseline:.6g} +- {known.sd:.2g}, measured {noise.mean:.6g} +- {noise.sd:.2g}: "
             "the machine, a library or the sources have changed; measure [measured] again"
         )
+    if known is not None and known.numbers_share > _NUMBERS:
+        yield f"other numbers alone gain {known.numbers_share:.0%} of the headroom: tune the baseline, so that edits are what is searched"
 
 
 def disagrees(known: Measured, found: Checkup) -> bool:

@@ -65,6 +65,7 @@ def test_what_could_be_better_is_said(found: Checkup, hint: str) -> None:
         ({"limits": Limits(cpu_s=90.0)}, "is 90, 22.5 times what the baseline takes: an edit may do much unseen work; write 12"),
         ({"limits": Limits(cpu_s=12.0, memory_mb=120)}, "uses 83% of limits.memory_mb"),
         ({"measured": None}, "nothing is documented of it"),
+        ({"measured": KNOWN.model_copy(update={"numbers": 0.7})}, "other numbers alone gain 60% of the headroom"),
         ({"tier": Tier.SELF_REPORTED}, "tier is self-reported"),
     ],
 )  # fmt: skip

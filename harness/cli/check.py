@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -185,6 +186,9 @@ def _figures(target: Target, known: Measured | None, found: Checkup | None) -> I
         times = f", {known.headroom / sd:.0f} sd" if sd else ""
         by = f" by {' '.join(known.script)}" if known.script else ""
         yield f"  headroom  {known.headroom:.3g}{times}: best {target.metric} {known.best:.5g}{by}"
+    if known is not None and known.numbers is not None:
+        share = "" if math.isnan(known.numbers_share) else f", {100 * known.numbers_share:.0f} % of the headroom"
+        yield f"  numbers   alone reach {target.metric} {known.numbers:.5g}{share}"
 
 
 def _layer_line(layer: Offer) -> str:
