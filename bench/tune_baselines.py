@@ -145,24 +145,24 @@ def _tpe() -> Space:
 
 
 def _gp() -> Space:
-    import torch  # noqa: PLC0415
-
+    from policy.effects import Kernel  # noqa: PLC0415
     from policy.gp import GpPolicy, Tuning  # noqa: PLC0415
 
-    torch.set_num_threads(1)
-    default = Tuning()
+    shared = ("kind", "site", "place", "content", "kind_content", "edit", "slope", "bow")
 
     def suggest(trial: Trial) -> dict[str, Any]:
-        weights = {name: trial.suggest_float(name, 0.02, 0.8, log=True) for name in ("kind", "site", "choice")}
+        variances = {name: trial.suggest_float(name, 0.01, 2.0, log=True) for name in shared}
         return {
-            "n_startup": trial.suggest_int("n_startup", 1, 30, log=True),
             "n_parents": trial.suggest_int("n_parents", 1, 5),
-            "unit": trial.suggest_float("unit", 0.3, 8.0, log=True),
-            **weights,
+            "mean": trial.suggest_float("mean", -1.5, 0.0),
+            **variances,
         }
 
-    defaults = {name: getattr(default, name) for name in ("n_startup", "n_parents", "unit", "kind", "site", "choice")}
-    return Space(defaults, suggest, lambda seed, **chosen: GpPolicy(seed, Tuning(**chosen)))
+    def make(seed: int, n_parents: int, **kernel: float) -> GpPolicy:
+        return GpPolicy(seed, Tuning(n_parents, Kernel(**kernel)))
+
+    defaults = {name: getattr(Kernel(), name) for name in ("mean", *shared)}
+    return Space({"n_parents": Tuning().n_parents, **defaults}, suggest, make)
 
 
 _SPACES = {"local": _local, "evolution": _evolution, "bandit": _bandit, "tpe": _tpe, "gp": _gp}

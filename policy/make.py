@@ -52,11 +52,8 @@ def _make_ppo(seed: int) -> Policy:
 
 
 def _make_gp(seed: int) -> Policy:
-    import torch  # noqa: PLC0415
+    from policy.gp import GpPolicy  # noqa: PLC0415 - keeps NumPy out of --help
 
-    from policy.gp import GpPolicy  # noqa: PLC0415
-
-    torch.set_num_threads(1)
     return GpPolicy(seed)
 
 

@@ -90,7 +90,7 @@ OPTIMUM = len({edit.site for edit in root().edits}) - 1
     ("make", "n_trials"),
     [
         (partial(EvolutionPolicy, population=10, tournament=5), 260),
-        (lambda seed: GpPolicy(seed, Tuning(unit=1.0)), 60),
+        (GpPolicy, 60),
     ],
     ids=["evolution", "gp"],
 )
@@ -226,21 +226,21 @@ def test_without_optuna_one_line_says_what_to_install(monkeypatch):
 
 
 def test_gp_changes_the_program_that_is_best_on_average_not_the_lucky_one():
-    policy, edits = GpPolicy(0, Tuning(n_startup=1, n_parents=1)), root().edits
+    policy, edits = GpPolicy(0, Tuning(n_parents=1)), root().edits
     at: dict[str, list[Edit]] = {}
     for edit in edits:
         at.setdefault(edit.site, []).append(edit)
     steady, lucky = sorted(at.values(), key=len)[-2:]
     trials = [Result(number, (edit,), 1.0, 0, 2.0) for number, edit in enumerate(steady, 1)]
     trials += [Result(100 + n, (edit,), -1.0, 0, 2.5 if n == 0 else -4.0) for n, edit in enumerate(lucky)]
-    policy.feedback(trials)
+    policy.recover([Scene(root(), (root(),), 1, 300)], trials)
     programs = [root(), *(Program(t.number, t.script, root().graph, edits) for t in trials)]
     (move,) = policy.propose(Scene(root(), tuple(programs), 200, 300), 1)
     assert move.parent in {trial.number for trial in trials[: len(steady)]}
 
 
 def test_gp_with_its_process_conforms():
-    check_policy(lambda seed: GpPolicy(seed, Tuning(n_startup=2)))
+    check_policy(GpPolicy)
 
 
 # --- lineage ------------------------------------------------------------------------------------------------------------------------

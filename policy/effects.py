@@ -1,0 +1,198 @@
+"""What edits are worth, by an exact Gaussian process: a program gains the sum of what its edits gain.
+
+Two edits are expected to do alike where they share kind, site, unit, content; the choices of one number are points of one curve, low on
+both sides. A trial tells the sum of the effects of its script, so that scripts of several edits teach as much as single ones. Gains
+are bent (asinh, in standard deviations of the unedited target): one edit of a hundred does not set the scale of all others.
+
+Source: Rasmussen and Williams 2006, algorithm 2.1 and eq. 5.8; Duvenaud et al. 2011 (arXiv:1112.4394) for sums of kernels.
+Not covered: interactions of edits, which count as noise.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from policy.traits import Floats, Ints, Traits
+
+MAX_TRIALS = 512  # the newest ones; a fit is cubic in them
+_SCALES = (0.5, 1.0, 2.0, 4.0)  # of all effects
+_NOISES = (0.5, 1.0, 2.0)  # of all measurements
+_LEAST_NOISE = 0.02  # variance of a bent gain: what a sum of effects does not say
+_FAILED = (-2.0, 0.05)  # the bent gain that a failure counts as, and its variance
+_ROOT_2PI = math.sqrt(2 * math.pi)
+_FAR = -6.0  # deviations below which the tail is computed by its series
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Variances of bent effects, by what edits share. The means are those of an edit about which nothing is known."""
+
+    any: float = 0.15
+    kind: float = 0.2
+    site: float = 0.15
+    unit: float = 0.05
+    place: float = 0.6  # a kind at a site
+    content: float = 0.3
+    kind_content: float = 0.3
+    edit: float = 0.25
+    number: float = 0.05  # as edit, of a point on a curve
+    slope: float = 0.08  # per doubling, squared
+    bow: float = 0.1
+    any_bow: float = 0.1
+    length: float = 0.5  # squared distance of contents at which likeness has fallen to 1/e
+    mean: float = -0.4
+    mean_bow: float = -0.075  # per squared doubling
+
+    def expect(self, traits: Traits) -> Floats:
+        """Return the mean effect of each edit before any trial: (M,)."""
+        return np.where(np.isnan(traits.doublings), self.mean, self.mean_bow * np.nan_to_num(traits.doublings) ** 2)
+
+    def covary(self, one: Traits, other: Traits) -> Floats:
+        """Return the covariances (M, N) of the effects of two lists of edits."""
+        kind, site = _equal(one.kinds, other.kinds), _equal(one.sites, other.sites)
+        near = np.exp(-_squared_distances(one.content, other.content) / self.length)
+        place, edit = kind * site, _equal(one.edits, other.edits)
+        words = self.any + self.kind * kind + self.site * site + self.unit * _equal(one.units, other.units)
+        words += self.place * place + (self.content + self.kind_content * kind) * near + self.edit * edit
+        x, y = np.nan_to_num(one.doublings)[:, None], np.nan_to_num(other.doublings)
+        curves = self.slope * x * y * (place + near / 2) + (self.bow * place + self.any_bow) * (x * y) ** 2
+        curves += self.number * edit
+        are_numbers = [~np.isnan(traits.doublings) for traits in (one, other)]
+        both = are_numbers[0][:, None] & are_numbers[1]
+        neither = ~are_numbers[0][:, None] & ~are_numbers[1]
+        return np.where(both, curves, np.where(neither, words, 0.0))
+
+    def vary(self, traits: Traits) -> Floats:
+        """Return the variances of the effects: (M,)."""
+        words = self.any + self.kind + self.site + self.unit + self.place + self.content + self.kind_content + self.edit
+        squares = np.nan_to_num(traits.doublings) ** 2
+        curves = 1.5 * self.slope * squares + (self.bow + self.any_bow) * squares**2 + self.number
+        return np.where(np.isnan(traits.doublings), words, curves)
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed of M edits on one program, in bent standard deviations; all (M,)."""
+
+    mean: Floats
+    deviation: Floats
+
+    @property
+    def log_improvement(self) -> Floats:
+        """Return log E[max(0, effect)]."""
+        return log_expected_improvement(self.mean, self.deviation)
+
+
+class Experience:
+    """What trials measured of the edits that they tried. Grows by one trial at a time."""
+
+    def __init__(self) -> None:
+        self._traits: Traits | None = None  # of U edits
+        self._columns: dict[int, int] = {}
+        self._scripts: list[tuple[int, ...]] = []  # columns
+        self._gains: list[float] = []
+        self._variances: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._gains)
+
+    def add(self, script: Traits, gain: float, *, n_runs: float) -> tuple[int, ...]:
+        """Take note of what a script gained over the program that it edits, in sd of the unedited target; NaN when it failed.
+
+        n_runs: how often that was measured, with what it is compared with in mind. Returns: the columns of its edits.
+        """
+        columns = tuple(self._columns.setdefault(int(edit), len(self._columns)) for edit in script.edits)
+        new = [
+            row for row, column in enumerate(columns) if column >= (0 if self._traits is None else len(self._traits))
+        ]
+        if new:
+            self._traits = script[new] if self._traits is None else self._traits.join(script[new])
+        bent, variance = _FAILED if math.isnan(gain) else (math.asinh(gain), _LEAST_NOISE + 1 / n_runs / (1 + gain**2))
+        self._scripts.append(columns)
+        self._gains.append(bent)
+        self._variances.append(variance)
+        return columns
+
+    def fit(self, kernel: Kernel) -> Effects:
+        """Fit the process to the newest trials."""
+        if self._traits is None:
+            return Effects(kernel, None, np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), 1.0)
+        scripts, traits = self._scripts[-MAX_TRIALS:], self._traits
+        made_of = np.zeros((len(scripts), len(traits)))
+        for row, script in enumerate(scripts):
+            made_of[row, list(script)] = 1.0
+        left = np.array(self._gains[-MAX_TRIALS:]) - made_of @ kernel.expect(traits)
+        shared = made_of @ kernel.covary(traits, traits) @ made_of.T
+        noise = np.array(self._variances[-MAX_TRIALS:])
+        scale, root, weights = _likeliest(shared, noise, left)
+        return Effects(kernel, traits, made_of, root, weights, scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """A fitted process. N trials of U edits."""
+
+    kernel: Kernel
+    tried: Traits | None  # (U,)
+    made_of: Floats  # (N, U) zeros and ones
+    root: Floats  # (N, N) the inverse of the Cholesky factor of the trials' covariances with noise
+    weights: Floats  # (N,) root times what is left of the gains without the mean
+    scale: float
+
+    def believe(self, traits: Traits) -> Belief:
+        """Return the belief about edits."""
+        explained = self._explain(traits)
+        variance = self.scale * self.kernel.vary(traits) - (explained**2).sum(0)
+        mean = self.kernel.expect(traits) + explained.T @ self.weights
+        return Belief(mean, np.sqrt(np.maximum(variance, 1e-9)))
+
+    def covary(self, traits: Traits) -> Floats:
+        """Return the covariances (M, M) that are left of the effects of edits."""
+        explained = self._explain(traits)
+        return np.asarray(self.scale * self.kernel.covary(traits, traits) - explained.T @ explained)
+
+    def _explain(self, traits: Traits) -> Floats:
+        """Return (N, M): what the trials say about each edit."""
+        if self.tried is None:
+            return np.zeros((0, len(traits)))
+        return np.asarray(self.scale * self.root @ (self.made_of @ self.kernel.covary(self.tried, traits)))
+
+
+def log_expected_improvement(mean: Floats, deviation: Floats) -> Floats:
+    """Return log E[max(0, X)] for X ~ N(mean, deviation^2), accurate where the improvement is tiny.
+
+    Source: Ament et al. 2023 (arXiv:2310.20708), eq. 9; far below, the first two terms of the tail's series.
+    """
+    z = np.maximum(mean / deviation, -30.0)
+    log_density = -(z**2) / 2 - math.log(_ROOT_2PI)
+    below = np.array([math.erfc(-each / math.sqrt(2)) / 2 for each in z.ravel()]).reshape(z.shape)
+    near = np.log(np.maximum(z * below + np.exp(log_density), 1e-300))
+    far = log_density - 2 * np.log(np.maximum(np.abs(z), 1.0)) + np.log1p(-3 / np.maximum(z**2, 4.0))
+    return np.asarray(np.log(deviation) + np.where(z > _FAR, near, far))
+
+
+def _likeliest(shared: Floats, noise: Floats, left: Floats) -> tuple[float, Floats, Floats]:
+    """Return the scale that makes the gains likeliest, with the root and the weights that it gives."""
+    best, found = -math.inf, (1.0, shared, left)
+    for scale, share in itertools.product(_SCALES, _NOISES):
+        root = np.linalg.inv(np.linalg.cholesky(scale * shared + np.diag(share * noise)))
+        weights = root @ left
+        likelihood = float(np.log(np.diag(root)).sum() - weights @ weights / 2)
+        if likelihood > best:
+            best, found = likelihood, (scale, root, weights)
+    return found
+
+
+def _equal(one: Ints, other: Ints) -> Floats:
+    return np.asarray(one[:, None] == other, np.float64)
+
+
+def _squared_distances(left: Floats, right: Floats) -> Floats:
+    squares: Floats = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
+    return np.maximum(squares, 0.0)

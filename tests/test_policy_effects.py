@@ -1,0 +1,113 @@
+"""The process over the effects of edits, on its own, and what a campaign's trials teach it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mutator.edit import Edit
+from policy.effects import Effects, Experience, Kernel, log_expected_improvement
+from policy.insight import Insight
+from policy.protocol import PolicyError, Scene
+from policy.testing import Program, Result
+from policy.traits import Traits, describe
+from tests.test_policy_searches import root
+
+RATES = tuple(Edit("scale-literal", "train:/literal.value", (("by", factor),)) for factor in (0.25, 0.5, 2.0, 4.0))
+
+
+def traits(*edits: Edit) -> Traits:
+    return describe(root().graph, edits)
+
+
+def fitted(*told: tuple[tuple[Edit, ...], float], n_runs: float = 1.0) -> Effects:
+    experience = Experience()
+    for script, gain in told:
+        experience.add(traits(*script), gain, n_runs=n_runs)
+    return experience.fit(Kernel())
+
+
+def kinds(kind: str) -> list[Edit]:
+    return [edit for edit in root().edits if edit.kind == kind]
+
+
+def test_before_the_first_trial_an_edit_is_worth_what_its_kind_of_site_says():
+    belief = fitted().believe(traits(*RATES, *kinds("flip-flag")))
+    assert belief.mean.argmax() in (1, 2)  # a small step of a number hurts least
+    assert np.allclose(belief.deviation**2, Kernel().vary(traits(*RATES, *kinds("flip-flag"))))
+
+
+def test_variances_are_the_diagonal_of_the_covariances():
+    every = traits(*root().edits)
+    assert np.allclose(np.diag(Kernel().covary(every, every)), Kernel().vary(every))
+    assert np.linalg.eigvalsh(Kernel().covary(every, every)).min() > -1e-9
+
+
+def test_it_expects_what_was_seen_and_is_surer_of_it():
+    tried, other = RATES[2:3], kinds("swap-activation")[:1]
+    before, after = fitted(), fitted(*[(tried, 3.0)] * 5)
+    assert after.believe(traits(*tried)).mean[0] > 1.0 > before.believe(traits(*tried)).mean[0]
+    assert after.believe(traits(*tried)).deviation[0] < before.believe(traits(*tried)).deviation[0]
+    assert after.believe(traits(*other)).deviation[0] > after.believe(traits(*tried)).deviation[0]
+
+
+def test_a_loss_in_one_direction_speaks_for_the_other():
+    low, high = fitted((RATES[3:], -6.0)).believe(traits(RATES[0], RATES[3])).mean
+    assert low > high
+
+
+def test_what_several_edits_gain_together_is_shared_among_them():
+    pair = (RATES[1], kinds("flip-flag")[0])
+    both = fitted((pair, 5.0)).believe(traits(*pair)).mean
+    assert (both > fitted().believe(traits(*pair)).mean).all()
+    known = fitted((pair, 5.0), *[(pair[:1], 5.0)] * 4).believe(traits(*pair)).mean
+    assert known[0] > both[0]
+    assert known[1] < both[1]  # the first one explains what both gained
+
+
+def test_how_bad_a_failure_was_cannot_matter_and_one_large_gain_does_not_drown_the_others():
+    belief = fitted((RATES[:1], math.nan), (RATES[2:3], 3.0), (tuple(kinds("flip-flag")[:1]), 400.0)).believe(
+        traits(*RATES)
+    )
+    assert np.isfinite(belief.mean).all()
+    assert belief.mean[2] > belief.mean[0]
+
+
+def test_what_ran_more_often_is_believed_more():
+    once, often = (fitted((RATES[2:3], 3.0), n_runs=n).believe(traits(RATES[2])).mean[0] for n in (0.5, 50.0))
+    assert often > once
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.5, 0.3), (-1.0, 0.4), (-2.0, 0.4), (3.0, 0.1), (-3.2, 0.4)])
+def test_log_expected_improvement_is_the_integral(mean: float, deviation: float):
+    x = np.linspace(0.0, max(mean, 0.0) + 12 * deviation, 400_001)
+    density = np.exp(-(((x - mean) / deviation) ** 2) / 2) / (deviation * math.sqrt(2 * math.pi))
+    found = log_expected_improvement(np.array([mean]), np.array([deviation]))[0]
+    assert found == pytest.approx(math.log(np.trapezoid(x * density, x)), abs=0.01)
+
+
+def test_improvement_falls_all_the_way_down():
+    z = np.linspace(-29.0, 5.0, 2000)
+    assert (np.diff(log_expected_improvement(z, np.ones_like(z))) > 0).all()
+
+
+def test_a_trial_of_no_scene_is_refused():
+    with pytest.raises(PolicyError, match="trial 4: was not proposed since the last feedback; propose first"):
+        Insight(Kernel()).learn(Result(4, RATES[:1], 1.0))
+
+
+def test_programs_are_ranked_by_what_all_trials_say_of_their_edits():
+    insight, flag = Insight(Kernel()), kinds("flip-flag")[0]
+    insight.see(Scene(root(), (root(),), 1, 100))
+    lucky, steady = Result(1, RATES[:1], 1.0, 0, 3.0), Result(2, (flag,), 1.0, 0, 2.5)
+    again = [Result(3 + n, RATES[:1], -1.0, 0, -4.0) for n in range(3)] + [
+        Result(6 + n, (flag,), 1.0, 0, 2.5) for n in range(3)
+    ]
+    for trial in (lucky, steady, *again):
+        insight.learn(trial)
+    programs = [root(), *(Program(trial.number, trial.script, root().graph, ()) for trial in (lucky, steady))]
+    ranked, gains = insight.rank(programs)
+    assert [program.number for program in ranked] == [2, 0, 1]
+    assert gains[1] == 0.0
