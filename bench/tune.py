@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from harness.values import Outcome
+    from targets.manifest import Target
 
 CONFIG = "config.py"
 FACTORS = tuple(2 ** (power / 2) for power in range(-4, 5))
@@ -99,16 +100,16 @@ def main(target: str, trials: int, seed: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True))
     study.enqueue_trial({number.name: number.middle for number in numbers})
-    with Runner(sources.trainable, n_slots=_N_SLOTS) as runner, ThreadPoolExecutor(_N_SLOTS) as pool:
-        limit_s = costly_s(runner.run(sources.snapshot, 0).cpu_s)
+    with Runner(sources.trainable) as runner:
+        affordable = _within(sources.trainable, costly_s(runner.run(sources.snapshot, 0).cpu_s))
+    with Runner(affordable, n_slots=_N_SLOTS) as runner, ThreadPoolExecutor(_N_SLOTS) as pool:
 
         def measure(chosen: Mapping[str, int], run_seed: int) -> Outcome:
             snapshot = sources.snapshot.with_files({CONFIG: write(source, numbers, chosen)}, edit="tuned")
             return runner.run(snapshot, run_seed)
 
         def loss_of(outcome: Outcome) -> float:
-            is_worth = outcome.ok and outcome.cpu_s < limit_s
-            return min(-sources.trainable.sign * outcome.metric, _WORTHLESS) if is_worth else _WORTHLESS
+            return min(-sources.trainable.sign * outcome.metric, _WORTHLESS) if outcome.ok else _WORTHLESS
 
         for _ in range(0, trials, _N_SLOTS):
             asked = [study.ask() for _ in range(_N_SLOTS)]
@@ -120,6 +121,11 @@ def main(target: str, trials: int, seed: int) -> None:
         for name, params in [("baseline", middle), *((f"trial {trial.number}", trial.params) for trial in best)]:
             fresh = list(pool.map(lambda each: measure(params, each), _FRESH))  # noqa: B023 - used before it changes
             click.echo(f"{name:10} {_mean_text(fresh)}  {_changes(numbers, params)}")
+
+
+def _within(target: Target, cpu_s: float) -> Target:
+    """Return a target whose trainings are ended after so much CPU time."""
+    return target.model_copy(update={"limits": target.limits.model_copy(update={"cpu_s": cpu_s})})
 
 
 def _mean_text(outcomes: Sequence[Outcome]) -> str:
