@@ -49,9 +49,9 @@ class Budget:
     budget, never what it measured, and it is computed here so that an edit of the loss does not change what it means.
     """
 
-    def __init__(self, steps: int = 300):
+    def __init__(self, values: int = 76_800):
         self.line = int(os.environ.get("CODEGRAFT_BUDGET_FD", "-1"))
-        self.amount = float(os.environ.get("CODEGRAFT_BUDGET", steps))
+        self.amount = float(os.environ.get("CODEGRAFT_BUDGET", values))
         self.spent = 0.0  # since the last question; by hand, in all
         self.known = self.hint_at = 0.0  # progress: the last answer, and when the next hint is due
         self.hint: tuple[float, ...] = ()  # at most one
@@ -65,8 +65,8 @@ class Budget:
         return self.known
 
     def spend(self, logits, values) -> None:
-        """Count a step. logits (B, T, VOCAB) and values (B, N_QUERIES), tensors, are what the hint is made from."""
-        self.spent += 1.0
+        """Count the values (B, N_QUERIES) that a step was told. The hint is made from them and from logits (B, T, VOCAB)."""
+        self.spent += values.numel()
         if self.line >= 0 and self.known >= self.hint_at:
             self.hint_at = self.known + 1 / HINTS
             self.hint = (cross_entropy(logits, values),)
