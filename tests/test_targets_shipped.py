@@ -212,9 +212,14 @@ def test_bytelm_metric_repeats_bit_for_bit(bytelm):
     assert 2.7 < first["val_bpb"] < 3.2
 
 
-# --- digits, tabular, recall: metric, what knowing nothing is worth, and what a training must reach
+# --- digits, tabular, recall, pg: metric, what knowing nothing is worth, and what a training must reach
 
-SMALL = {"digits": ("val_bits", 3.3219, 1.2), "tabular": ("val_rmse", 2.2, 1.0), "recall": ("val_bits", 6.0, 3.5)}
+SMALL = {
+    "digits": ("val_bits", 3.3219, 1.2),
+    "tabular": ("val_rmse", 2.2, 1.0),
+    "recall": ("val_bits", 6.0, 3.5),
+    "pg": ("val_regret", 92.1, 40.0),
+}
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -344,3 +349,83 @@ def test_nanolm_takes_its_first_steps_on_a_cpu_and_an_edit_takes_others():
     assert (first.outcome.status, first.outcome.steps) == (Status.OK, SMOKE_STEPS), first.outcome.detail
     assert first.outcome.peak_rss_bytes < 4 << 30
     assert first.fingerprint == again.fingerprint != other.fingerprint
+
+
+# --- pg
+
+
+@pytest.fixture(scope="module")
+def pg(tmp_path_factory):
+    return Copy("pg", tmp_path_factory.mktemp("pg"))
+
+
+def test_pg_scorer_computes_what_a_policy_earns_when_it_is_played(pg):
+    script = """
+import sys
+from pathlib import Path
+import numpy as np
+import prepare
+from scorer import score
+likes = np.log(np.array([0.4, 0.3, 0.2, 0.1]))
+worlds = prepare.Worlds(20_000, prepare.Budget())
+worlds.clock[:] = 0
+earned, playing = 0.0, np.ones(20_000, bool)
+for _ in range(prepare.EPISODE):
+    rewards, ended = worlds.step(worlds.rng.choice(4, size=20_000, p=np.exp(likes)))
+    earned += (rewards * playing).mean()
+    playing &= ~ended
+assert not playing.any()
+assert worlds.budget.progress() == 20_000 * prepare.EPISODE / worlds.budget.amount
+print(earned, score(lambda seen: np.tile(likes, (len(seen), 1)), Path(sys.argv[1]))["val_return"])
+assert "torch" not in sys.modules
+"""
+    train = str(pg.data / "train")
+    played, computed = map(float, pg.run("-c", script, train).split())
+    assert played == pytest.approx(computed, abs=0.03)
+
+
+def test_pg_regret_is_near_none_for_a_planner_and_beyond_all_for_ignorance(pg):
+    script = """
+import sys
+from pathlib import Path
+import numpy as np
+from prepare import OVER, load_part, views
+from scorer import play, score
+folder = Path(sys.argv[1])
+paths = load_part(folder)
+def remember(worth):
+    known.append(worth)
+    return 0.97 * worth.max(axis=-1)  # what comes later is worth less: no dawdling
+known = []
+play(paths, remember)
+world, state = np.divmod(np.arange(len(paths) * OVER), OVER)
+plan = dict(zip(map(bytes, views(paths[world], state)), known[-1][world, state], strict=True))
+print(score(lambda seen: np.array([1e3 * plan[bytes(view)] for view in seen]), folder)["val_regret"])
+print(score(lambda seen: np.zeros((len(seen), 4)), folder)["val_regret"])
+print(score(lambda seen: np.array([-1e3 * plan[bytes(view)] for view in seen]), folder)["val_regret"])
+"""
+    low, high = open_sources("pg").trainable.plausible
+    for part in ("heldout", "second", "final"):
+        planner, ignorant, worst = map(float, pg.run("-c", script, str(pg.data / part)).split())
+        assert low <= planner < 2.0 < 90.0 < ignorant < 100.0 < worst <= high
+
+
+def test_pg_view_tells_where_a_thing_was_and_is_from_where_the_agent_stands(pg):
+    script = """
+import numpy as np
+from prepare import CELLS, NOTHING, SIZE, views
+paths = np.zeros((1, 4, SIZE), int)
+paths[0, 0] = [7, 8, 9, 5, 6]  # the key drifts to the right in the second row
+held, cell, phase = 0, 6, 1
+print(*views(paths, np.array([(held * CELLS + cell) * SIZE + phase]))[0, :2])
+print(*(views(paths, np.array([(1 * CELLS + cell) * SIZE + phase]))[0, :2] == NOTHING))
+"""
+    assert pg.run("-c", script).split() == ["1", "2", "True", "True"]
+
+
+@pytest.mark.slow
+def test_pg_is_decided_by_whether_an_agent_sees_what_follows_what(tmp_path):
+    plain, pairs = Copy("pg", tmp_path / "plain"), Copy("pg", tmp_path / "pairs")
+    edit = "insert-bigram-embedding@model:Agent.forward/stmt.x?buckets=4096"
+    open_sources("pg").code.apply(edit).write(pairs.folder)
+    assert pairs.measure()["val_regret"] < 0.6 * plain.measure()["val_regret"]
