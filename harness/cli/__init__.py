@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from dataclasses import dataclass
 
@@ -50,6 +51,10 @@ _COMMANDS = {
 }
 
 
+# Of this process, before NumPy reads them: sums depend on how many threads add, and the other cores train.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
 class _Commands(click.Group):
     """A group that knows its commands by name and imports one when it is asked for."""
 
@@ -68,6 +73,7 @@ class _Commands(click.Group):
 
 def main() -> None:
     """Run the command line; an error is one line, `codegraft: what is wrong; what to do`."""
+    os.environ |= _ONE_THREAD
     try:
         code = commands.main(prog_name="codegraft", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
