@@ -100,26 +100,29 @@ def main(target: str, trials: int, seed: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True))
     study.enqueue_trial({number.name: number.middle for number in numbers})
-    with Runner(sources.trainable) as runner:
-        affordable = _within(sources.trainable, costly_s(runner.run(sources.snapshot, 0).cpu_s))
-    with Runner(affordable, n_slots=_N_SLOTS) as runner, ThreadPoolExecutor(_N_SLOTS) as pool:
+    with Runner(sources.trainable, n_slots=_N_SLOTS) as free, ThreadPoolExecutor(_N_SLOTS) as pool:
 
-        def measure(chosen: Mapping[str, int], run_seed: int) -> Outcome:
+        def measure(runner: Runner, chosen: Mapping[str, int], run_seed: int) -> Outcome:
             snapshot = sources.snapshot.with_files({CONFIG: write(source, numbers, chosen)}, edit="tuned")
             return runner.run(snapshot, run_seed)
 
         def loss_of(outcome: Outcome) -> float:
             return min(-sources.trainable.sign * outcome.metric, _WORTHLESS) if outcome.ok else _WORTHLESS
 
-        for _ in range(0, trials, _N_SLOTS):
-            asked = [study.ask() for _ in range(_N_SLOTS)]
-            chosen = [{n.name: trial.suggest_int(n.name, 0, len(n.options) - 1) for n in numbers} for trial in asked]
-            for trial, outcome in zip(asked, pool.map(lambda each: measure(each, 0), chosen), strict=True):
-                study.tell(trial, loss_of(outcome))
+        limit_s = costly_s(free.run(sources.snapshot, 0).cpu_s)
+        with Runner(_within(sources.trainable, limit_s), n_slots=_N_SLOTS) as limited:
+            for _ in range(0, trials, _N_SLOTS):
+                asked = [study.ask() for _ in range(_N_SLOTS)]
+                chosen = [
+                    {n.name: trial.suggest_int(n.name, 0, len(n.options) - 1) for n in numbers} for trial in asked
+                ]
+                outcomes = pool.map(lambda each: measure(limited, each, 0), chosen)
+                for trial, outcome in zip(asked, outcomes, strict=True):
+                    study.tell(trial, loss_of(outcome))
         best = sorted(study.trials, key=lambda trial: trial.value or 0.0)[:3]
         middle = {number.name: number.middle for number in numbers}
         for name, params in [("baseline", middle), *((f"trial {trial.number}", trial.params) for trial in best)]:
-            fresh = list(pool.map(lambda each: measure(params, each), _FRESH))  # noqa: B023 - used before it changes
+            fresh = list(pool.map(lambda each: measure(free, params, each), _FRESH))  # noqa: B023 - used before it changes
             click.echo(f"{name:10} {_mean_text(fresh)}  {_changes(numbers, params)}")
 
 
