@@ -9,33 +9,25 @@ Eriksson et al. 2019 (TuRBO, arXiv:1910.01739) for staying local. Hyper-paramete
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from dataclasses import dataclass, field
-from itertools import islice
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from policy.draw import open_stream
-from policy.effects import Kernel, log_expected_improvement
+from policy.effects import Kernel
 from policy.insight import Insight
-from policy.protocol import Move
+from policy.options import N_PARENTS, open_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from policy.protocol import Parent, Scene, Tried
-
-_LEAST_PRIOR = 1e-6
+    from policy.protocol import Move, Scene, Tried
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """What may be chosen."""
 
-    n_parents: int = 2
+    n_parents: int = N_PARENTS
     kernel: Kernel = field(default_factory=Kernel)
 
 
@@ -49,15 +41,12 @@ class GpPolicy:
     def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
         """Pick at most n different edits, each of one of the best programs; of equal promises any."""
         self._insight.see(scene)
-        parents, gains = self._insight.rank(scene.parents)
-        opened = ((parent, gain, self._new_moves(parent)) for parent, gain in zip(parents, gains.tolist(), strict=True))
-        pool, promises = list[Move](), list[float]()
-        for parent, gain, moves in islice(filter(itemgetter(2), opened), self._tuning.n_parents):
-            pool += moves
-            promises += self._promises(scene, parent, moves, gain - gains[0])
-        stream = open_stream(self._seed, "gp", scene.number)
-        order = sorted(range(len(pool)), key=lambda i: (-promises[i], stream.random()))
-        return tuple(pool[i] for i in order[:n])
+        options = open_options(self._insight, scene, self._tuning.n_parents)
+        if options is None:
+            return ()
+        promises, stream = options.log_improvement + options.log_prior, open_stream(self._seed, "gp", scene.number)
+        order = sorted(range(len(options)), key=lambda i: (-promises[i], stream.random()))
+        return tuple(options.moves[i] for i in order[:n])
 
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Learn what the trials measured."""
@@ -66,20 +55,4 @@ class GpPolicy:
 
     def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
         """Look at the scenes and learn from the trials in the order in which it happened."""
-        shown = deque(scenes)
-        for n_known, trial in enumerate((*trials, None)):
-            while shown and shown[0].n_known <= n_known:
-                self._insight.see(shown.popleft())
-            if trial is not None:
-                self.feedback([trial])
-
-    def _new_moves(self, parent: Parent) -> list[Move]:
-        lineage = self._insight.lineage
-        return [Move(parent.number, (edit,)) for edit in parent.edits if lineage.is_new(parent.number, (edit,))]
-
-    def _promises(self, scene: Scene, parent: Parent, moves: Sequence[Move], behind: float) -> list[float]:
-        """Return log expected improvements, plus the log priors of the kinds."""
-        edits = [move.script[0] for move in moves]
-        belief = self._insight.effects.believe(self._insight.describe(parent, edits))
-        priors = [math.log(max(scene.priors.get(edit.kind, 1.0), _LEAST_PRIOR)) for edit in edits]
-        return list(log_expected_improvement(belief.mean + behind, belief.deviation) + np.array(priors))
+        self._insight.recover(scenes, trials)

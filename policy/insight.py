@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,6 +62,15 @@ class Insight:
         self._effects = None
         for first in [first for first in self._scenes if first < number]:
             del self._scenes[first]
+
+    def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
+        """Look at scenes and learn from trials in the order in which it happened."""
+        shown = deque(scenes)
+        for n_known, trial in enumerate((*trials, None)):
+            while shown and shown[0].n_known <= n_known:
+                self.see(shown.popleft())
+            if trial is not None:
+                self.learn(trial)
 
     @property
     def effects(self) -> Effects:
