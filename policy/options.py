@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,10 +52,9 @@ class Options:
 def open_options(insight: Insight, scene: Scene, n_parents: int = N_PARENTS) -> Options | None:
     """List the edits that make new programs of the best ones; None where there are none."""
     parents, gains = insight.rank(scene.parents)
-    opened = (
-        (parent, gain) for parent, gain in zip(parents, gains.tolist(), strict=True) if new_moves(insight, parent)
-    )
-    parts = [_open(insight, parent, float(gains[0]) - gain, scene.priors) for parent, gain in islice(opened, n_parents)]
+    behind = (gains[:1] - gains).tolist()
+    opened = ((parent, new_moves(insight, parent), gap) for parent, gap in zip(parents, behind, strict=True))
+    parts = [_open(insight, *each, scene.priors) for each in islice(filter(itemgetter(1), opened), n_parents)]
     return _join(parts) if parts else None
 
 
@@ -64,8 +64,9 @@ def new_moves(insight: Insight, parent: Parent) -> list[Move]:
     return [Move(parent.number, (edit,)) for edit in parent.edits if is_new(parent.number, (edit,))]
 
 
-def _open(insight: Insight, parent: Parent, behind: float, priors: Mapping[str, float]) -> Options:
-    moves = new_moves(insight, parent)
+def _open(
+    insight: Insight, parent: Parent, moves: Sequence[Move], behind: float, priors: Mapping[str, float]
+) -> Options:
     edits = [move.script[0] for move in moves]
     traits = insight.describe(parent, edits)
     belief = insight.effects.believe(traits)
