@@ -38,11 +38,6 @@ class Options:
     def __len__(self) -> int:
         return len(self.moves)
 
-    def __getitem__(self, rows: Sequence[int]) -> Options:
-        chosen = list(rows)
-        arrays = (part[chosen] for part in (self.mean, self.deviation, self.behind, self.log_prior))
-        return Options(tuple(self.moves[row] for row in chosen), self.traits[chosen], *arrays)
-
     @property
     def log_improvement(self) -> Floats:
         """Log expected improvement over the best program."""

@@ -13,6 +13,7 @@ import pytest
 from harness.landscape.lookup import open_landscape
 from harness.landscape.store import read_landscape
 from harness.landscape.table import Stage
+from targets.shipped import LANDSCAPES
 
 SIZE = 30
 
@@ -62,3 +63,13 @@ def test_an_interrupted_build_writes_what_it_has(tmp_path: Path):
     assert "interrupted" in said
     n_rows = sum("script" in json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines())
     assert len(read_landscape(out)[0].rows) == n_rows
+
+
+def test_a_landscape_of_another_design_is_refused_and_left_as_it_is(tmp_path: Path):
+    out = tmp_path / "toy.parquet"
+    out.write_bytes((LANDSCAPES / "tabular.parquet").read_bytes())
+    for _ in range(2):  # the first refusal leaves nothing that the second call would go on from
+        refused = subprocess.run(_command(out), check=False, capture_output=True, text=True)
+        assert refused.returncode == 1
+        assert "was begun with another target" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]

@@ -13,7 +13,7 @@ import click
 from harness.cli.errors import one_line_errors
 from harness.isolation import AUTO
 from harness.landscape.build import Build, Progress, plan_of
-from harness.landscape.journal import Journal
+from harness.landscape.journal import Journal, refuse_other
 from harness.landscape.model import fit_model
 from harness.landscape.show import gather, to_json, to_lines
 from harness.landscape.store import find_landscape, read_landscape, write_landscape
@@ -61,6 +61,10 @@ def build(  # noqa: PLR0913 -- the parameters of a command are its options
     place = out or Path("landscapes") / f"{trainable.name}.parquet"
     record = place.with_suffix(".jsonl")
     written = read_landscape(place)[0] if place.exists() and not record.exists() else None
+    if written is not None:
+        refuse_other(
+            place, written.provenance, provenance
+        )  # before there is a record, or the next call would begin anew
     plan = plan_of(sources.code.edits(), grammar, sign=trainable.sign, seed=seed, size=size)
     with Journal(record, provenance, Environment.look(trainable.limits.threads)) as journal:
         begun = Build(sources, plan, journal)

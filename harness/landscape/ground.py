@@ -5,7 +5,6 @@ An effect may be invented; what a policy sees of an edit may not, or what it lea
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from harness.sources import open_sources
 from mutator.shipped import default_grammar
-from policy.content import CHOICE_WIDTH, CODE_WIDTH, encode_edits, read_number
+from policy.traits import count_doublings, split_content
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
     Flags = NDArray[np.bool_]
-
-_MOST_DOUBLINGS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +53,6 @@ def read_ground(name: str) -> Ground:
     sources = open_sources(name)
     direction, graph, edits = sources.trainable.direction, sources.graph, tuple(sources.code.edits())
     preserving = default_grammar().preserving
-    rows = encode_edits(graph, edits).astype(np.float64)
-    parts = (rows[:, :CODE_WIDTH], rows[:, CODE_WIDTH:-CHOICE_WIDTH], rows[:, -CHOICE_WIDTH:])
-    kinds, where, choices = map(_to_length_one, parts)
     return Ground(
         sources.trainable.name,
         graph,
@@ -66,9 +60,9 @@ def read_ground(name: str) -> Ground:
         direction,
         _number(edit.site for edit in edits),
         _number((edit.kind, edit.site) for edit in edits),
-        np.array([_doublings(graph, edit) for edit in edits]),
+        np.array([count_doublings(graph, edit) for edit in edits]),
         np.array([edit.kind in preserving for edit in edits]),
-        (kinds, where, choices),
+        split_content(graph, edits),
     )
 
 
@@ -76,19 +70,3 @@ def _number(keys: Iterable[Hashable]) -> Ints:
     """Number keys from 0 in the order of their first appearance."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
-
-
-def _to_length_one(rows: Floats) -> Floats:
-    lengths: Floats = np.sqrt((rows**2).sum(1, keepdims=True))
-    unit: Floats = rows / np.maximum(lengths, 1e-12)
-    return unit
-
-
-def _doublings(graph: CodeGraph, edit: Edit) -> float:
-    """Return how many times an edit doubles the number at its site; NaN where there is none, or nothing to compare it with."""
-    before, chosen = read_number(graph, graph.nodes[edit.site]), dict(edit.choice)
-    by, to = chosen.get("by"), chosen.get("to")
-    factor = by if isinstance(by, float | int) else to / before if isinstance(to, float | int) and before else math.nan
-    if isinstance(by, bool) or isinstance(to, bool) or math.isnan(before) or not factor > 0:
-        return math.nan
-    return min(_MOST_DOUBLINGS, max(-_MOST_DOUBLINGS, math.log2(factor)))

@@ -85,7 +85,7 @@ class Journal:
             if "provenance" in entry:
                 began = Provenance(**{**entry["provenance"], "direction": Direction(entry["provenance"]["direction"])})
                 self._environments[Environment(**entry["environment"])] = None
-                self.refuse_other(began)
+                refuse_other(self._path, began, self._provenance)
                 return
             digest, metric, distance = entry.pop("digest"), entry.pop("metric"), entry.pop("distance")
             row = Row(
@@ -111,18 +111,19 @@ class Journal:
         if digest:
             self._digests.setdefault(digest, row.script)
 
-    def refuse_other(self, began: Provenance) -> None:
-        """Let through what was measured with the same.
 
-        Raises: TrialError: it was not.
-        """
-        differences = [*began.differences(self._provenance), *(["seed"] if began.seed != self._provenance.seed else [])]
-        if began.target != self._provenance.target:
-            differences.insert(0, "target")
-        if differences:
-            raise TrialError(
-                f"{self._path}: was begun with another {' and '.join(differences)}; name another --out, or begin again without it"
-            )
+def refuse_other(path: Path, began: Provenance, now: Provenance) -> None:
+    """Let through what was measured with the same.
+
+    Raises: TrialError: it is of other sources, another manifest, grammar or seed.
+    """
+    differences = [*began.differences(now), *(["seed"] if began.seed != now.seed else [])]
+    if began.target != now.target:
+        differences.insert(0, "target")
+    if differences:
+        raise TrialError(
+            f"{path}: was begun with another {' and '.join(differences)}; name another --out, or begin again without it"
+        )
 
 
 def _whole_lines(path: Path) -> bytes:
