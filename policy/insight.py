@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from graph.code_graph import CodeGraph
     from mutator.edit import Edit
     from policy.effects import Effects
+    from policy.prior import Prior
     from policy.protocol import Parent, Scene, Tried
     from policy.traits import Floats, Traits
 
@@ -28,14 +30,14 @@ _REMEMBERED = 4  # graphs whose edits need not be described anew
 class Insight:
     """Grows by one trial at a time; the same after equal scenes and trials, in whichever process."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+    def __init__(self, kernel: Kernel, prior: Prior | None = None) -> None:
+        self._kernel, self._prior = kernel, prior
         self.lineage = Lineage()
         self._experience = Experience()
         self._made_of: dict[int, tuple[int, ...]] = {0: ()}  # columns of the experience, by program
         self._n_runs = {0: _KEPT_RUNS}
         self._scenes: dict[int, Scene] = {}  # that wait for feedback, by the first number proposed on each
-        self._described: dict[int, tuple[CodeGraph, dict[Edit, int], Traits]] = {}  # by program
+        self._described: dict[int, tuple[CodeGraph, dict[Edit, int], Traits | None]] = {}  # by the graph's identity
         self._effects: Effects | None = None
 
     def see(self, scene: Scene) -> None:
@@ -54,7 +56,7 @@ class Insight:
         n_runs = _KEPT_RUNS if trial.kept else 1
         gain = trial.lead - self.lineage.leads[trial.parent] if trial.ok else float("nan")
         together = n_runs * self._n_runs[trial.parent] / (n_runs + self._n_runs[trial.parent])
-        columns = self._experience.add(describe(shown[trial.parent].graph, trial.script), gain, n_runs=together)
+        columns = self._experience.add(self.describe(shown[trial.parent], trial.script), gain, n_runs=together)
         if trial.ok:
             self._made_of[trial.number] = (*self._made_of[trial.parent], *columns)
             self._n_runs[trial.number] = n_runs
@@ -81,15 +83,17 @@ class Insight:
 
     def describe(self, parent: Parent, edits: Sequence[Edit]) -> Traits:
         """Return the traits of edits of a program."""
-        graph, rows, traits = self._described.pop(parent.number, (None, {}, None))
-        if graph is not parent.graph or any(edit not in rows for edit in edits):
-            graph, rows, traits = (
-                parent.graph,
-                {edit: row for row, edit in enumerate(edits)},
-                describe(parent.graph, edits),
-            )
+        graph = parent.graph
+        known, rows, traits = self._described.pop(id(graph), (graph, {}, None))
+        new = [edit for edit in dict.fromkeys(edits) if edit not in rows]
+        if new:
+            described = describe(graph, new)
+            if self._prior is not None:
+                described = replace(described, promise=self._prior.promise(described))
+            rows |= {edit: len(rows) + i for i, edit in enumerate(new)}
+            traits = described if traits is None else traits.join(described)
         assert traits is not None
-        self._described[parent.number] = graph, rows, traits
+        self._described[id(graph)] = known, rows, traits
         while len(self._described) > _REMEMBERED:
             del self._described[next(iter(self._described))]
         return traits[[rows[edit] for edit in edits]]

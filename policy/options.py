@@ -12,6 +12,7 @@ import numpy as np
 
 from policy.effects import log_expected_improvement
 from policy.protocol import Move
+from policy.tally import identify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,8 +56,8 @@ def open_options(insight: Insight, scene: Scene, n_parents: int = N_PARENTS) -> 
 
 def new_moves(insight: Insight, parent: Parent) -> list[Move]:
     """List the edits of a program that no trial has made of it, in whatever order."""
-    is_new = insight.lineage.is_new
-    return [Move(parent.number, (edit,)) for edit in parent.edits if is_new(parent.number, (edit,))]
+    explored = insight.lineage.explored(parent.number)
+    return [Move(parent.number, (edit,)) for edit in parent.edits if identify(edit) not in explored]
 
 
 def _open(

@@ -1,0 +1,60 @@
+"""What other targets promise of edits, and how far a campaign trusts it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from graph.snapshot import Snapshot
+from mutator.code import Code
+from policy.effects import Experience, Kernel, bend, slope
+from policy.prior import fit_prior
+from policy.testing import SOURCE
+from policy.traits import Traits, describe
+
+
+def described(source: bytes = SOURCE, path: str = "train.py") -> tuple[Traits, list[str]]:
+    code = Code.of(Snapshot({path: source}))
+    edits = tuple(code.edits())
+    return describe(code.graph, edits), [edit.kind for edit in edits]
+
+
+def test_what_gained_elsewhere_is_promised_for_its_like_under_other_names():
+    there, kinds = described()
+    gained = np.array([2.0 if kind == "flip-flag" else 0.0 for kind in kinds])
+    assert gained.any()
+    prior = fit_prior(there, gained, np.full(len(there), 0.5))
+    here, kinds_here = described(SOURCE.replace(b"rate", b"speed"), "other.py")
+    promise = dict(zip(kinds_here, prior.promise(here), strict=True))
+    assert promise.pop("flip-flag") > 2 * max(map(abs, promise.values()))
+
+
+def test_promises_are_small_where_one_target_says_little_of_another():
+    there, _ = described()
+    sure, unsure = (fit_prior(there, np.ones(len(there)), np.full(len(there), noise)) for noise in (0.1, 100.0))
+    assert sure.promise(there).mean() > 2 * unsure.promise(there).mean() > 0
+
+
+def test_a_campaign_whose_trials_contradict_the_promises_trusts_them_less():
+    traits, _ = described()
+    traits = replace(traits, promise=np.where(np.arange(len(traits)) % 2, 2.0, -2.0))
+    tried, left = traits[range(len(traits) - 2)], traits[[len(traits) - 2, len(traits) - 1]]
+    kernel = Kernel(kind=0.0, site=0.0, unit=0.0, place=0.0, content=0.0, kind_content=0.0, any=0.0, slope=0.0, bow=0.0)
+
+    def believed(sign: float) -> float:
+        experience = Experience()
+        for row in range(len(tried)):
+            experience.add(tried[[row]], float(sign * tried.promise[row]), n_runs=1.0)
+        excess = experience.fit(kernel).believe(left).mean - kernel.expect_unpromised(left)
+        return float(excess @ np.sign(left.promise))
+
+    assert believed(-1.0) < 2.0 < believed(1.0)  # 4 is promised
+
+
+@pytest.mark.parametrize("gain", [-40.0, -3.0, -0.1, 0.2, 2.0, 50.0])
+def test_gains_are_bent_smoothly_and_losses_have_an_end(gain: float):
+    assert slope(gain) == pytest.approx((bend(gain + 1e-6) - bend(gain - 1e-6)) / 2e-6, rel=1e-4)
+    assert -3.0 < bend(gain) < bend(gain + 0.1)
+    assert abs(bend(gain)) <= abs(gain)
