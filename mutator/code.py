@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 from graph.build import build_graph
 from graph.snapshot import Snapshot, python_files, read_snapshot
 from mutator.edit import Edit, EditError, parse_edit, print_script
+from mutator.forbid import Forbidden
 from mutator.grammar import Grammar
 from mutator.merge import merge
 from mutator.patch import Patch, difference
@@ -41,6 +42,7 @@ class Code:
     grammar: Grammar = field(default_factory=default_grammar)
     script: tuple[Edit, ...] = ()  # from the sources that were read, oldest first
     parent: Code | None = field(default=None, repr=False)
+    forbidden: Forbidden = field(default_factory=Forbidden)
 
     @classmethod
     def read(cls, folder: Path | str, *, frozen: Iterable[str] = (), protected: Iterable[str] = ()) -> Self:
@@ -72,23 +74,24 @@ class Code:
 
     @cached_property
     def protected(self) -> frozenset[str]:
-        """The slots that no edit may touch."""
+        """The slots that no edit may touch, but for the forbidden ones."""
         return protected_slots(self.graph, self.declared)
 
     def edits(self, *kinds: str) -> Iterator[Edit]:
-        """Walk the legal edits, of all kinds or of the named ones.
+        """Walk the legal edits, of all kinds or of the named ones, but for what is forbidden.
 
         Raises: EditError: there is no such kind.
         """
         grammar = self.grammar.only(*kinds) if kinds else self.grammar
-        return grammar.edits(self.graph, protected=self.protected)
+        return self.forbidden.left_of(grammar).edits(self.graph, protected=self._closed)
 
     def plan(self, edit: Edit | str) -> Patch:
         """Return the verified patch of one edit.
 
         Raises: SiteGone, Refused, EditError: see Grammar.plan.
         """
-        return self.grammar.plan(self.graph, _edit(edit), protected=self.protected)
+        self.forbidden.refuse(self.graph, _edit(edit))
+        return self.grammar.plan(self.graph, _edit(edit), protected=self._closed)
 
     def apply(self, *edits: Edit | str) -> Self:
         """Return the code after some edits, each planned on what the ones before it left.
@@ -97,8 +100,7 @@ class Code:
         """
         code = self
         for edit in map(_edit, edits):
-            snapshot = code.grammar.apply(code.graph, edit, protected=code.protected)
-            code = code._after(snapshot, (edit,))
+            code = code._after(code.edited(edit), (edit,))
         return code
 
     def apply_together(self, *edits: Edit | str) -> Self:
@@ -111,9 +113,11 @@ class Code:
 
     def edited(self, *edits: Edit) -> Snapshot:
         """Return the sources that `apply_together` leads to, without building their graph; see there for what it raises."""
+        for edit in edits:
+            self.forbidden.refuse(self.graph, edit)
         if len(edits) == 1:
-            return self.grammar.apply(self.graph, edits[0], protected=self.protected)
-        patch, promises = merge(self.grammar, self.graph, edits, protected=self.protected)
+            return self.grammar.apply(self.graph, edits[0], protected=self._closed)
+        patch, promises = merge(self.grammar, self.graph, edits, protected=self._closed)
         changed = patch.apply(self.snapshot.files)
         return self.snapshot.with_files(changed, edit=print_script(edits), promises=promises)
 
@@ -156,6 +160,10 @@ class Code:
             target = Path(folder) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
+
+    @property
+    def _closed(self) -> frozenset[str]:
+        return self.protected | self.forbidden.units
 
     def _root(self) -> Self:
         code = self

@@ -163,7 +163,8 @@ class Grammar:
             raise Refused(Reason.FROZEN, f"{site.path}: is frozen; edit the mutable files")
         if is_protected(graph, site, protected):
             raise Refused(
-                Reason.PROTECTED, f"{site.slot}: is protected; it belongs to the budget, the seed or the measuring"
+                Reason.PROTECTED,
+                f"{site.slot}: is protected; it belongs to the budget, the seed or the measuring, or is spared",
             )
         if isinstance(domain, Reason):
             raise Refused(

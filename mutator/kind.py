@@ -52,6 +52,7 @@ class Reason(StrEnum):
     NO_CHOICE = "no-choice", "the choice is none of those that the site offers"
     FROZEN = "frozen", "the file is frozen"
     PROTECTED = "protected", "the statement belongs to the budget, the seed or the measuring"
+    FORBIDDEN = "forbidden", "the manifest forbids the kind, or edits of the unit"
     CONTRACT = "contract", "the metric assumes it: causality, the units of the loss"
     NO_QUANTITY = "no-quantity", "a number or operator that indexes, counts positions or shapes a tensor"
     UNKNOWN_VALUE = "unknown-value", "what is called, passed or held cannot be followed"

@@ -121,7 +121,8 @@ def _protected(proposal: Proposal) -> None:
             whole = node.kind is NodeKind.MODULE
             if whole or any(_reaches(r, node.start, node.end) for r in replacements):
                 raise Refused(
-                    Reason.PROTECTED, f"{node.slot}: is protected; it belongs to the budget, the seed or the measuring"
+                    Reason.PROTECTED,
+                    f"{node.slot}: is protected; it belongs to the budget, the seed or the measuring, or is spared",
                 )
 
 
