@@ -23,8 +23,8 @@ from harness.record import Final, Proposal, Recheck
 from harness.stopping import make_rule
 from harness.values import Outcome, Scoring, Status, TrialError
 from harness.verdict import Noise, judge, noise_of, wanted
+from harness.wishes import priors_of
 from mutator.edit import print_script
-from mutator.shipped import default_grammar
 from policy.protocol import PolicyError, Scene
 
 if TYPE_CHECKING:
@@ -67,10 +67,11 @@ class Campaign:
     """One search over one target. Everything that it knows follows from the ledger."""
 
     def __init__(self, target: Target, ledger: Ledger, store: ObjectStore, session: Session) -> None:
+        """Know what the ledger says. Raises: TargetError: the manifest names kinds or units that do not exist."""
         self._target, self._ledger, self._store, self._session = target, ledger, store, session
         self._announce = session.announce
         self._settings = ledger.record.settings
-        self._programs = Programs(target, store)
+        self._programs, self._priors = Programs(target, store), priors_of(target)
         self._noise = Noise(0.0, 0.0, 0)
         self._rivals: dict[int, Program] = {}  # of the trials under way: the incumbent when each was proposed
         self._submitted: set[Key] = set()
@@ -322,8 +323,8 @@ class Campaign:
     # --- state -------------------------------------------------------------------------------------------------------------------
 
     def _scene(self, number: int) -> Scene:
-        programs, priors = self._programs, default_grammar().priors
-        return Scene(programs.incumbent, programs.known, number, self._settings.n_trials, self._n_fed, priors)
+        programs, n_trials = self._programs, self._settings.n_trials
+        return Scene(programs.incumbent, programs.known, number, n_trials, self._n_fed, self._priors)
 
 
 def _screened(runner: Runner, snapshot: Snapshot, seed: int, rule: StoppingRule | None = None) -> Outcome:

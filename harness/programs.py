@@ -19,6 +19,7 @@ from harness.reward import reward_of
 from harness.sources import read_target
 from harness.values import Outcome, Status, status_of
 from harness.verdict import incumbent_of
+from harness.wishes import forbidden_of
 from mutator.code import Code
 from mutator.edit import Edit, EditError
 
@@ -79,8 +80,10 @@ class Program:
 class Shelf:
     """Program versions out of the object store as code that can be edited, the last few kept."""
 
-    def __init__(self, store: ObjectStore, frozen: frozenset[str], protected: tuple[str, ...]) -> None:
-        self._store, self._frozen, self._protected = store, frozen, protected
+    def __init__(self, store: ObjectStore, target: Target, root: Snapshot) -> None:
+        """Know what is closed to edits. Raises: TargetError: the target forbids what the root does not have."""
+        self._store, self._frozen, self._protected = store, root.frozen, target.protected
+        self._forbidden = forbidden_of(target, root)
         self._latest: CodeGraph | None = None
         self.open = lru_cache(_N_OPEN)(self._open)
         self.list_edits = lru_cache(_N_OPEN)(self._list_edits)
@@ -91,7 +94,7 @@ class Shelf:
 
     def _open(self, commit: str, promises: tuple[str, ...]) -> Code:
         self._latest = build_graph(self.read(commit, promises), previous=self._latest)
-        return Code(self._latest, self._protected)
+        return Code(self._latest, self._protected, forbidden=self._forbidden)
 
     def _list_edits(self, commit: str, promises: tuple[str, ...]) -> dict[Edit, None]:
         return dict.fromkeys(self.open(commit, promises).edits())
@@ -101,10 +104,13 @@ class Programs:
     """All program versions. What it knows follows from the order of the calls, so a replay makes the same of them."""
 
     def __init__(self, target: Target, store: ObjectStore, *, root: Snapshot | None = None) -> None:
-        """Know nothing yet. root: what the search starts from, where that is not what the target's folder holds."""
+        """Know nothing yet. root: what the search starts from, where that is not what the target's folder holds.
+
+        Raises: TargetError: the target forbids what the root does not have.
+        """
         self.root = root or read_target(target)
         self._name, self._store = target.name, store
-        self._shelf = Shelf(store, self.root.frozen, target.protected)
+        self._shelf = Shelf(store, target, self.root)
         self._first = complexity(self.root.mutable)
         self._archive = Archive()
         self._seen = {canonical_digest(self.root.mutable)}

@@ -5,7 +5,7 @@ A program to look at may also be a single file, or what a trial of a campaign ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from harness.ledger import LEDGER_FILE, read_record
 from harness.objects import ObjectStore
 from harness.record import Proposal, Record
 from harness.values import Trial
+from harness.wishes import forbidden_of, priors_of
 from mutator.code import Code
 from targets.manifest import MANIFEST, Target, TargetError, load_target
 from targets.shipped import FOLDER, shipped_targets
@@ -47,13 +48,23 @@ class Sources:
 
     @cached_property
     def code(self) -> Code:
-        """The sources as code that can be edited."""
+        """The sources as code that can be edited, but for what the manifest forbids.
+
+        Raises: TargetError: it forbids what does not exist.
+        """
+        if self.target is None or not self.target.search.forbid:
+            return self.unrestricted
+        return replace(self.unrestricted, forbidden=forbidden_of(self.target, self.snapshot))
+
+    @cached_property
+    def unrestricted(self) -> Code:
+        """The same, whatever the manifest forbids: for what measures edits instead of searching."""
         return Code(self.graph, self.target.protected if self.target is not None else ())
 
     @property
     def protected(self) -> frozenset[str]:
         """The slots that no edit may touch."""
-        return self.code.protected
+        return self.unrestricted.protected
 
 
 def open_sources(name: str) -> Sources:
@@ -64,7 +75,7 @@ def open_sources(name: str) -> Sources:
     folder = find_folder(name)
     if not (folder / MANIFEST).is_file():
         return Sources(folder, read_snapshot(folder, python_files(folder)))
-    target = load_target(folder)
+    target = _load(folder)
     return Sources(target.root_dir, read_target(target), target)
 
 
@@ -135,7 +146,7 @@ def open_target(name: str) -> Target:
     folder = find_folder(name)
     if not (folder / MANIFEST).is_file():
         raise TargetError(_untrainable(folder))
-    return load_target(folder)
+    return _load(folder)
 
 
 def read_target(target: Target) -> Snapshot:
@@ -155,6 +166,12 @@ def find_folder(name: str) -> Path:
     raise TargetError(
         f"{name}: is no folder; name a folder of Python files, or a target that ships with codegraft: {known}"
     )
+
+
+def _load(folder: Path) -> Target:
+    target = load_target(folder)
+    priors_of(target)  # refuses a kind that does not exist
+    return target
 
 
 def _untrainable(folder: Path) -> str:

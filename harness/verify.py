@@ -25,6 +25,7 @@ from harness.values import Scoring, Status, TrialError
 from harness.verdict import judge, noise_of
 from mutator.edit import EditError, print_script
 from targets.manifest import Target, TargetError, Unit, load_target
+from targets.wishes import Search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -201,7 +202,8 @@ class _Course:
         frozen = frozenset(self._target.frozen)
         root = Snapshot(self._versions.store.files(self._versions.root), frozen)
         store = _Unwritten(self._versions.store.folder, self._versions.root)
-        programs = Programs(self._target, store, root=root)
+        # What is forbidden now need not have been forbidden then, and changes no program.
+        programs = Programs(self._target.model_copy(update={"search": Search()}), store, root=root)
         programs.begin(record.baseline)
         noise = noise_of(record.baseline)
         judged = {trial.number: trial for trial in record.trials}

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from targets.wishes import Search
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -220,6 +222,7 @@ class Manifest(_Table):
     budget: Budget = Field(description='a table [budget], as in unit = "steps" and amount = 600')
     limits: Limits = Field(default=Limits(), description="a table [limits], or nothing")
     measured: Measured | None = Field(default=None, description="a table [measured], or nothing")
+    search: Search = Field(default=Search(), description="a table [search], or nothing")
 
 
 _NEEDED = {
@@ -229,6 +232,7 @@ _NEEDED = {
 }
 _OPTIONAL = {Tier.SCORED: ("probes",), Tier.EXPORTED: ("probes",), Tier.SELF_REPORTED: ("prepare", "pattern", "data")}
 _OF_TIERS = frozenset({"prepare", "predictor", "scorer", "checkpoint", "probes", "pattern", "data"})
+_WISHES = ("search",)  # tables that change nothing where they say nothing, a digest neither
 _OWN_PLACES = frozenset({"work", "out", "tmp"})  # what a run has beside its working folder
 
 
@@ -244,8 +248,9 @@ class Target(Manifest):
 
     @property
     def digest(self) -> str:
-        """Return a digest of what the manifest says of runs, wherever it stands."""
-        said = self.model_dump_json(exclude={"folder", "measured"})
+        """Return a digest of what the manifest says of runs and of the search, wherever it stands."""
+        unsaid = {name for name in _WISHES if getattr(self, name) == Manifest.model_fields[name].default}
+        said = self.model_dump_json(exclude={"folder", "measured", *unsaid})
         return blake2b(said.encode(), digest_size=16).hexdigest()
 
     @property
@@ -297,6 +302,7 @@ def _faults(target: Target) -> Iterator[str]:
     if not target.plausible[0] < target.plausible[1]:
         yield f"plausible is {list(target.plausible)}; write the lower number first"
     yield from _measured_faults(target)
+    yield from target.search.faults((*target.mutable, *target.frozen))
 
 
 def _tier_faults(target: Target) -> Iterator[str]:
@@ -391,11 +397,13 @@ def _explain_key(found: ErrorDetails) -> str:
 def _explain_value(found: ErrorDetails) -> str:
     *tables, key = (part for part in found["loc"] if isinstance(part, str))
     said = "is missing" if found["type"] == "missing" else f"is {_one_line(repr(found['input']))}"
-    return f"{'.'.join([*tables, key])} {said}; write {_model(tables).model_fields[key].description}"
+    fields = _model(tables).model_fields
+    field = fields[key if key in fields else tables[-1]]  # the keys of search.prefer are a person's own
+    return f"{'.'.join([*tables, key])} {said}; write {field.description}"
 
 
-def _model(tables: list[str]) -> type[_Table]:
-    models: dict[str, type[_Table]] = {"budget": Budget, "limits": Limits, "measured": Measured}
+def _model(tables: list[str]) -> type[BaseModel]:
+    models: dict[str, type[BaseModel]] = {"budget": Budget, "limits": Limits, "measured": Measured, "search": Search}
     return models[tables[0]] if tables else Manifest
 
 

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from targets.manifest import Budget, Direction, EntryPoint, Limits, Probe, TargetError, Unit, load_target
+from graph.snapshot import Snapshot
+from harness.landscape.table import Provenance, provenance_of
+from mutator.shipped import default_grammar
+from targets.manifest import Budget, Direction, EntryPoint, Limits, Probe, Target, TargetError, Unit, load_target
 
 MANIFEST = """\
 name = "tiny"
@@ -107,6 +110,58 @@ def test_what_was_measured_is_read_and_changes_no_run(folder):
 )
 def test_measured_that_cannot_be_is_refused(folder, said, refused):
     assert refusal(folder, MANIFEST + MEASURED + said) == refused
+
+
+def with_search(said: str) -> str:
+    return f"{MANIFEST}\n[search]\n{said}\n"
+
+
+def test_wishes_are_read_and_count_for_a_campaign_but_for_no_landscape(folder):
+    plain = load_target(folder)
+    (folder / "codegraft.toml").write_text(with_search(""))
+    assert load_target(folder).digest == plain.digest  # a table that says nothing changes nothing
+    wishes = 'prefer = { "insert-norm" = 3, "scale-literal" = 0.2 }\nforbid = ["train.py", "measure.py", "model:GPT"]'
+    (folder / "codegraft.toml").write_text(with_search(wishes))
+    wished = load_target(folder)
+    assert wished.search.prefer == {"insert-norm": 3.0, "scale-literal": 0.2}
+    assert wished.search.forbid == ("train.py", "measure.py", "model:GPT")
+    assert wished.digest != plain.digest
+    assert provenance(wished) == provenance(plain)
+
+
+def provenance(target: Target) -> Provenance:
+    return provenance_of(target, Snapshot({}), default_grammar(), seed=0, size=0)
+
+
+@pytest.mark.parametrize(
+    ("search", "refused"),
+    [
+        (
+            "prefer = { swap-norm = 0 }",
+            "search.prefer.swap-norm is 0; write how often to try kinds of edits before anything",
+        ),
+        ("prefer = { swap-norm = -1.0 }", "search.prefer.swap-norm is -1.0; write how often"),
+        ("prefer = { swap-norm = inf }", "search.prefer.swap-norm is inf; write how often"),
+        ('prefer = { swap-norm = "3" }', "search.prefer.swap-norm is '3'; write how often"),
+        ('prefer = ["swap-norm"]', "search.prefer is ['swap-norm']; write how often"),
+        (
+            'forbid = "train.py"',
+            "search.forbid is 'train.py'; write kinds, files and units that no edit of a search may",
+        ),
+        ('forbid = [""]', "search.forbid is ''; write kinds, files and units"),
+        ("forbids = []", "search.forbids is no key of a manifest; did you mean forbid?"),
+        (
+            'forbid = ["trian.py"]',
+            "search.forbid names 'trian.py', which neither mutable nor frozen does; write one of train.py, parts/model.py, ",
+        ),
+        (
+            'forbid = ["swap-norm"]\nprefer = { swap-norm = 2.0 }',
+            "search.forbid names 'swap-norm', which search.prefer names too; leave it in one of them",
+        ),
+    ],
+)
+def test_wishes_that_cannot_be_are_refused(folder, search, refused):
+    assert refusal(folder, with_search(search)).startswith(refused)
 
 
 def test_limits_and_probes_are_read(folder):

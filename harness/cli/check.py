@@ -97,6 +97,7 @@ class _Facts:
         return {
             "frozen": sorted(sources.snapshot.frozen),
             "protected": self.protected,
+            "forbidden": _forbidden(sources),
             "edits": self.edits,
             "n_edits": self.edits.total(),
             "isolation": [asdict(layer) for layer in self.isolation],
@@ -107,6 +108,8 @@ class _Facts:
         yield f"{sources.root}: {len(sources.snapshot.files)} files, frozen: {', '.join(sorted(sources.snapshot.frozen)) or 'none'}"
         yield f"\nprotected ({len(self.protected)}):"
         yield from (f"  {each['line']}: {each['text']}" for each in self.protected)
+        if forbidden := _forbidden(sources):
+            yield f"\nforbidden ({len(forbidden)}): {', '.join(forbidden)}"
         yield f"\nedits ({self.edits.total()}):"
         yield from (f"  {count:>6}  {kind}" for kind, count in sorted(self.edits.items()))
         yield "\nisolation:"
@@ -135,7 +138,7 @@ def _untried(sources: Sources) -> Iterator[str]:
         yield f"there is no codegraft.toml, so nothing is run; codegraft init {sources.root} writes one"
     elif sources.target.measured is not None and sources.target.measured.script:
         try:
-            sources.code.apply(*sources.target.measured.script)
+            sources.unrestricted.apply(*sources.target.measured.script)
         except EditError as error:
             yield f"measured.script does not apply any more ({error}); measure the best again"
 
@@ -205,6 +208,10 @@ def _protected(sources: Sources) -> list[tuple[str, str, str]]:
         text = f"all of {node.path}" if node.kind is NodeKind.MODULE else sources.graph.text(node).splitlines()[0]
         found.append((node.slot, f"{node.path}:{sources.graph.line(node)}", text))
     return found
+
+
+def _forbidden(sources: Sources) -> list[str]:
+    return list(sources.target.search.forbid) if sources.target is not None else []
 
 
 def _ours(name: str) -> bool:

@@ -26,6 +26,7 @@ from harness.sources import open_sources, open_target, read_target
 from harness.standing import standing_lines
 from harness.stopping import make_rule
 from harness.values import TrialError
+from harness.wishes import forbidden_of
 from policy.make import OWN, make_policy, refuse_unknown
 from policy.protocol import Learner, Policy, PolicyError
 from targets.manifest import TargetError
@@ -246,6 +247,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     started_from = str(checkpoint.absolute()) if checkpoint else ""
     ahead = window or max(_LEAST_WINDOW, slots * 3 // 2)
     settings = Settings(*where, policy, seed, trials, ahead, replicates, started_from, stopping, found.digest)
+    forbidden_of(found, read_target(found))  # refuses what does not exist, before there is a ledger
     _check_names(policy, stopping, gpus)
     guards = Guards(3600 * hours if hours else math.inf, patience, max_failures, pause_after, until_converged)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -53,7 +53,7 @@ class Build:
     """A design under way."""
 
     def __init__(self, sources: Sources, plan: Plan, journal: Journal) -> None:
-        self._origin = Origin(sources.code)
+        self._origin = Origin(sources.unrestricted)
         self._plan, self._journal = plan, journal
         self._programs: dict[tuple[int, int], tuple[Wanted, Program]] = {}  # of the runs under way
         self._n_started = 0

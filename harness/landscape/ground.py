@@ -51,7 +51,7 @@ def read_ground(name: str) -> Ground:
     Raises: TargetError: there is no such target, or it cannot be trained.
     """
     sources = open_sources(name)
-    direction, graph, edits = sources.trainable.direction, sources.graph, tuple(sources.code.edits())
+    direction, graph, edits = sources.trainable.direction, sources.graph, tuple(sources.unrestricted.edits())
     preserving = default_grammar().preserving
     return Ground(
         sources.trainable.name,
