@@ -217,7 +217,7 @@ class Campaign:
         proposal = self._ledger.proposal(number)
         incumbent = self._programs.incumbent
         verdict = judge(proposal.outcomes, incumbent.standing, self._noise, sign=self._target.sign)
-        reward = self._programs.reward(proposal, verdict)
+        reward = self._programs.reward(proposal, verdict, self._settings.weights)
         trial = self._ledger.add_verdict(number, verdict, reward)
         self._announce(trial_line(trial, self._settings, self._noise, incumbent=incumbent.number))
         self._absorb(trial)

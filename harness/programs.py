@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.verdict import Incumbent
     from policy.protocol import Move
     from targets.manifest import Target
+    from targets.wishes import Weights
 
 _N_OPEN = 8  # programs whose graphs and edits are kept
 
@@ -169,12 +170,13 @@ class Programs:
         """Read a program version from the store."""
         return self._shelf.read(commit, promises)
 
-    def reward(self, proposal: Proposal, verdict: Verdict) -> Reward:
+    def reward(self, proposal: Proposal, verdict: Verdict, weights: Weights) -> Reward:
         """Reward a proposal for its verdict and for what its program is beside those that are known."""
         files = self.read(proposal.commit).mutable
         grown = complexity(files) - self._first
         status = status_of(proposal.outcomes)
-        return reward_of(verdict, novelty=self._archive.novelty(files), complexity=grown, status=status)
+        novelty = self._archive.novelty(files)
+        return reward_of(verdict, novelty=novelty, complexity=grown, status=status, weights=weights)
 
     def absorb(self, trial: Trial, promises: tuple[str, ...]) -> None:
         """Know a judged trial from now on; one that was kept stands."""

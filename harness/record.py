@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from targets.wishes import DEFAULT_WEIGHTS, Weights
+
 if TYPE_CHECKING:
     from harness.values import Outcome, Scoring, Trial
     from mutator.edit import Edit
@@ -27,6 +29,7 @@ class Settings:
     checkpoint: str = ""  # what the policy started from
     stopping: str = "none"  # the rule that ends hopeless runs early
     manifest: str = ""  # digest of what the manifest said
+    weights: Weights = DEFAULT_WEIGHTS  # of the reward's terms
 
     @property
     def sign(self) -> float:

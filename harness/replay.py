@@ -11,9 +11,12 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
+from pydantic import BaseModel
+
 from harness.record import Final, Proposal, Recheck, Record, Settings
 from harness.values import Decision, Outcome, Reward, Scoring, Status, Trial, TrialError, Verdict
 from mutator.edit import Edit
+from targets.wishes import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class State:
     def _apply(self, type_: str, body: dict[str, Any]) -> None:
         match type_:
             case "campaign":
-                self._settings = Settings(**body["settings"])
+                self._settings = _settings(body["settings"])
             case "baseline":
                 require(body["index"] == len(self._baseline), f"baseline run {body['index']} is out of order")
                 self._baseline.append(_outcome(body["outcome"]))
@@ -148,6 +151,8 @@ def plain(value: object) -> object:
     """Reduce a value to JSON: NaN is null, an infinity is {"float": "inf"}; every other float keeps its bits."""
     if is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump())
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, tuple):
@@ -169,6 +174,11 @@ def _outcome(body: dict[str, Any]) -> Outcome:
     curve = tuple(_scalar(value) for value in body["curve"])
     scalars = {name: _scalar(value) for name, value in body.items() if name not in ("curve", "phases")}
     return Outcome(**{**scalars, "status": Status(body["status"]), "curve": curve, "phases": _pairs(body["phases"])})
+
+
+def _settings(body: dict[str, Any]) -> Settings:
+    """Read settings; a ledger from before weights could be chosen says none."""
+    return Settings(**{**body, "weights": Weights(**body.get("weights", {}))})
 
 
 def _proposal(body: dict[str, Any]) -> Proposal:

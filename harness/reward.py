@@ -9,6 +9,8 @@ nothing.
 complexity: a small price of more paths and more code than the unedited target has.
 stopped: alone when the stopping rule ended the run. What it would have measured is censored, not good: it counts as the worst loss.
 failure: alone when the run has no metric for another reason. It lies below everything a measured run can get: a crash never pays.
+
+What the terms weigh is a table of the manifest, [reward] (targets.wishes), and recorded where a campaign begins. The metric is the unit.
 """
 
 from __future__ import annotations
@@ -17,28 +19,35 @@ import math
 from typing import TYPE_CHECKING
 
 from harness.values import Reward, Status
+from targets.wishes import DEFAULT_WEIGHTS, LEAST_COMPLEXITY
 
 if TYPE_CHECKING:
     from graph.complexity import Complexity
     from harness.values import Verdict
+    from targets.wishes import Weights
 
-FAILURE = -2.0  # what a measured run at worst gets
-EQUIVALENT = -1.0  # as bad as a loss can be
-STOPPED = -1.0  # likewise
-NOVELTY = 0.25  # of the most novel program: a quarter of one standard error of gain
-COMPLEXITY = -0.05  # per path
-
-_COMPLEXITY_LEAST = -1.0  # with the worst loss, FAILURE
 _NODES_PER_PATH = 50  # about five lines of straight code weigh as much as a branch
 
 
-def reward_of(verdict: Verdict, *, novelty: float, complexity: Complexity, status: Status = Status.OK) -> Reward:
+def reward_of(
+    verdict: Verdict,
+    *,
+    novelty: float,
+    complexity: Complexity,
+    status: Status = Status.OK,
+    weights: Weights = DEFAULT_WEIGHTS,
+) -> Reward:
     """Reward a trial for its verdict, its novelty (a rank in [0, 1]), and its complexity beyond the unedited target's."""
     if math.isnan(verdict.gain):
-        return Reward((("stopped", STOPPED),) if status is Status.STOPPED else (("failure", FAILURE),))
-    paths = (complexity.cyclomatic + complexity.cognitive) / 2 + complexity.nodes / _NODES_PER_PATH
-    price = ("complexity", max(_COMPLEXITY_LEAST, COMPLEXITY * max(0.0, paths)))
+        stopped = status is Status.STOPPED
+        return Reward((("stopped", weights.stopped) if stopped else ("failure", weights.failure),))
+    price = ("complexity", max(LEAST_COMPLEXITY, weights.complexity * max(0.0, paths_of(complexity))))
     if verdict.gain == 0.0:
-        return Reward((("equivalent", EQUIVALENT), price))
+        return Reward((("equivalent", weights.equivalent), price))
     metric = math.asinh(verdict.z) if verdict.z > 0.0 else math.expm1(verdict.z)
-    return Reward((("metric", metric), ("novelty", NOVELTY * novelty), price))
+    return Reward((("metric", metric), ("novelty", weights.novelty * novelty), price))
+
+
+def paths_of(complexity: Complexity) -> float:
+    """Sum the three figures of a complexity up, in paths."""
+    return (complexity.cyclomatic + complexity.cognitive) / 2 + complexity.nodes / _NODES_PER_PATH

@@ -220,7 +220,7 @@ class _Course:
                         f"trial {trial.number}: verdict {_say(trial)}, but what was measured says {verdict.decision}"
                     )
                 made = self._versions.proposals[trial.number]
-                reward = programs.reward(made, verdict)
+                reward = programs.reward(made, verdict, record.settings.weights)
                 if not _equal(reward, trial.reward):
                     faults.append(f"trial {trial.number}: reward {trial.reward.total:g}, recomputed {reward.total:g}")
                 programs.absorb(trial, made.promises)

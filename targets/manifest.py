@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from targets.wishes import Search
+from targets.wishes import DEFAULT_WEIGHTS, Search, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,6 +223,7 @@ class Manifest(_Table):
     limits: Limits = Field(default=Limits(), description="a table [limits], or nothing")
     measured: Measured | None = Field(default=None, description="a table [measured], or nothing")
     search: Search = Field(default=Search(), description="a table [search], or nothing")
+    reward: Weights = Field(default=DEFAULT_WEIGHTS, description="a table [reward], or nothing")
 
 
 _NEEDED = {
@@ -232,7 +233,14 @@ _NEEDED = {
 }
 _OPTIONAL = {Tier.SCORED: ("probes",), Tier.EXPORTED: ("probes",), Tier.SELF_REPORTED: ("prepare", "pattern", "data")}
 _OF_TIERS = frozenset({"prepare", "predictor", "scorer", "checkpoint", "probes", "pattern", "data"})
-_WISHES = ("search",)  # tables that change nothing where they say nothing, a digest neither
+_TABLES: dict[str, type[BaseModel]] = {
+    "budget": Budget,
+    "limits": Limits,
+    "measured": Measured,
+    "search": Search,
+    "reward": Weights,
+}
+_WISHES = ("search", "reward")  # tables that change nothing where they say nothing, a digest neither
 _OWN_PLACES = frozenset({"work", "out", "tmp"})  # what a run has beside its working folder
 
 
@@ -303,6 +311,7 @@ def _faults(target: Target) -> Iterator[str]:
         yield f"plausible is {list(target.plausible)}; write the lower number first"
     yield from _measured_faults(target)
     yield from target.search.faults((*target.mutable, *target.frozen))
+    yield from target.reward.faults()
 
 
 def _tier_faults(target: Target) -> Iterator[str]:
@@ -403,8 +412,7 @@ def _explain_value(found: ErrorDetails) -> str:
 
 
 def _model(tables: list[str]) -> type[BaseModel]:
-    models: dict[str, type[BaseModel]] = {"budget": Budget, "limits": Limits, "measured": Measured, "search": Search}
-    return models[tables[0]] if tables else Manifest
+    return _TABLES[tables[0]] if tables else Manifest
 
 
 def _one_line(said: object, limit: int = 200) -> str:

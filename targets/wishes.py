@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _Weight = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+_Bonus = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+_Price = Annotated[float, Field(strict=True, le=0, allow_inf_nan=False)]
+
+LEAST_METRIC = -1.0  # of the reward: the limit of exp(z) - 1, see harness.reward
+LEAST_COMPLEXITY = -1.0  # of the reward: what the most complex program gets
 
 
 class Search(BaseModel):
@@ -38,3 +43,33 @@ class Search(BaseModel):
                 yield f"search.forbid names {name!r}, which neither mutable nor frozen does; write one of {', '.join(files)}"
             if name in self.prefer:
                 yield f"search.forbid names {name!r}, which search.prefer names too; leave it in one of them"
+
+
+class Weights(BaseModel):
+    """What the terms of a reward weigh, in standard errors of a gain; see harness.reward for the terms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    novelty: _Bonus = Field(default=0.25, description="what the most novel program gets, a number of at least 0")
+    complexity: _Price = Field(
+        default=-0.05,
+        description="what each path beyond those of the unedited target gets, a number of at most 0; all of them get no less than "
+        f"{LEAST_COMPLEXITY:g}",
+    )
+    equivalent: _Price = Field(
+        default=-1.0, description="what an edit that changes no metric gets, a number of at most 0"
+    )
+    stopped: _Price = Field(default=-1.0, description="what a run that is stopped early gets, a number of at most 0")
+    failure: _Price = Field(default=-2.0, description="what a run without a metric gets, a number of at most 0")
+
+    def faults(self) -> Iterator[str]:
+        """Say what a policy would exploit: a stop that is paid more than an end, complexity aside, a crash more than either."""
+        finished = min(LEAST_METRIC, self.equivalent)
+        if self.stopped > finished:
+            yield f"reward.stopped is {self.stopped}, more than the same run may get when it ends; write at most {finished}"
+        least = min(finished + LEAST_COMPLEXITY, self.stopped)
+        if self.failure > least:
+            yield f"reward.failure is {self.failure}, more than a run that was measured or stopped may get; write at most {least}"
+
+
+DEFAULT_WEIGHTS = Weights()

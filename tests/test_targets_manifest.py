@@ -9,6 +9,7 @@ from graph.snapshot import Snapshot
 from harness.landscape.table import Provenance, provenance_of
 from mutator.shipped import default_grammar
 from targets.manifest import Budget, Direction, EntryPoint, Limits, Probe, Target, TargetError, Unit, load_target
+from targets.wishes import Weights
 
 MANIFEST = """\
 name = "tiny"
@@ -110,6 +111,57 @@ def test_what_was_measured_is_read_and_changes_no_run(folder):
 )
 def test_measured_that_cannot_be_is_refused(folder, said, refused):
     assert refusal(folder, MANIFEST + MEASURED + said) == refused
+
+
+def with_reward(said: str) -> str:
+    return f"{MANIFEST}\n[reward]\n{said}\n"
+
+
+def test_weights_of_the_reward_are_read_and_count_for_a_campaign_but_for_no_landscape(folder):
+    plain = load_target(folder)
+    (folder / "codegraft.toml").write_text(with_reward("novelty = 0.25"))
+    assert load_target(folder).digest == plain.digest  # as it is without it
+    (folder / "codegraft.toml").write_text(with_reward("novelty = 1\nfailure = -5.0"))
+    weighed = load_target(folder)
+    assert weighed.reward == Weights(novelty=1.0, failure=-5.0)
+    assert weighed.digest != plain.digest
+    assert provenance(weighed) == provenance(plain)
+
+
+@pytest.mark.parametrize(
+    ("reward", "refused"),
+    [
+        ("novelty = -0.1", "reward.novelty is -0.1; write what the most novel program gets, a number of at least 0"),
+        (
+            "complexity = 0.1",
+            "reward.complexity is 0.1; write what each path beyond those of the unedited target gets, a",
+        ),
+        (
+            "equivalent = 0.5",
+            "reward.equivalent is 0.5; write what an edit that changes no metric gets, a number of at most",
+        ),
+        ("failure = nan", "reward.failure is nan; write what a run without a metric gets, a number of at most 0"),
+        (
+            "crash = -3.0",
+            "reward.crash is no key of a manifest; write one of novelty, complexity, equivalent, stopped, fail",
+        ),
+        ("stopped = -0.5", "reward.stopped is -0.5, more than the same run may get when it ends; write at most -1.0"),
+        (
+            "equivalent = -1.5",
+            "reward.stopped is -1.0, more than the same run may get when it ends; write at most -1.5",
+        ),
+        (
+            "failure = -1.5",
+            "reward.failure is -1.5, more than a run that was measured or stopped may get; write at most -2.0",
+        ),
+        (
+            "stopped = -3.0",
+            "reward.failure is -2.0, more than a run that was measured or stopped may get; write at most -3.0",
+        ),
+    ],
+)
+def test_weights_that_a_policy_would_exploit_are_refused(folder, reward, refused):
+    assert refusal(folder, with_reward(reward)).startswith(refused)
 
 
 def with_search(said: str) -> str:

@@ -12,7 +12,7 @@ from graph.archive import Archive
 from graph.complexity import Complexity, complexity
 from graph.snapshot import GraphError
 from harness.claims import LARGEST, implausible
-from harness.reward import COMPLEXITY, EQUIVALENT, FAILURE, NOVELTY, STOPPED, reward_of
+from harness.reward import reward_of
 from harness.values import Decision, Outcome, Scoring, Status, TrialError, Verdict
 from harness.verdict import (
     PAIRED_SD_FLOOR,
@@ -27,6 +27,7 @@ from harness.verdict import (
     wanted,
 )
 from targets.manifest import load_target
+from targets.wishes import DEFAULT_WEIGHTS, Weights
 
 MINIMIZE, MAXIMIZE = -1.0, 1.0
 NOISE = Noise(mean=2.0, sd=0.1, n=3)
@@ -229,8 +230,8 @@ def test_what_a_busy_machine_does_to_a_run_of_milliseconds_decides_nothing(cpu_s
 
 def test_a_stopped_trial_is_never_paid_and_costs_less_than_a_crash():
     stopped = reward_of(FAILED, novelty=1.0, complexity=SAME_SIZE, status=Status.STOPPED)
-    assert stopped.terms == (("stopped", STOPPED),)
-    assert FAILURE < stopped.total <= reward_of(verdict(-9.0), novelty=0.0, complexity=SAME_SIZE).total
+    assert stopped.terms == (("stopped", DEFAULT_WEIGHTS.stopped),)
+    assert DEFAULT_WEIGHTS.failure < stopped.total <= reward_of(verdict(-9.0), novelty=0.0, complexity=SAME_SIZE).total
 
 
 def test_the_next_incumbent_is_the_mean_of_all_seeds_of_the_kept_trial():
@@ -309,7 +310,7 @@ def test_a_reward_is_the_sum_of_three_named_finite_terms(z, rank, size):
 @given(zs, ranks, sizes)
 def test_no_run_that_was_measured_is_worth_less_than_a_failure(z, rank, size):
     failed = reward_of(FAILED, novelty=1.0, complexity=SAME_SIZE)
-    assert failed.terms == (("failure", FAILURE),)
+    assert failed.terms == (("failure", DEFAULT_WEIGHTS.failure),)
     assert reward_of(verdict(z), novelty=rank, complexity=size).total >= failed.total
 
 
@@ -324,16 +325,16 @@ def test_worse_is_less(z, worse, rank, size):
 
 def test_an_edit_that_changes_nothing_measured_pays_no_more_than_a_loss():
     idle = reward_of(verdict(0.0), novelty=1.0, complexity=SAME_SIZE)
-    assert idle.terms == (("equivalent", EQUIVALENT), ("complexity", 0.0))
+    assert idle.terms == (("equivalent", DEFAULT_WEIGHTS.equivalent), ("complexity", 0.0))
     assert idle.total < reward_of(verdict(-1.0), novelty=0.0, complexity=SAME_SIZE).total
-    assert idle.total > FAILURE
+    assert idle.total > DEFAULT_WEIGHTS.failure
 
 
 @given(zs, ranks, ranks, sizes)
 def test_less_novel_is_less(z, rank, nearer, size):
     assume(nearer < rank)
     rewards = [dict(reward_of(verdict(z), novelty=each, complexity=size).terms)["novelty"] for each in (nearer, rank)]
-    assert 0.0 <= rewards[0] < rewards[1] <= NOVELTY
+    assert 0.0 <= rewards[0] < rewards[1] <= DEFAULT_WEIGHTS.novelty
 
 
 @pytest.mark.parametrize("field", ["cyclomatic", "cognitive", "nodes"])
@@ -343,12 +344,80 @@ def test_more_complex_is_less_and_simpler_is_not_more_than_nothing(field):
         for more in (-10, 0, 1, 5)
     ]
     assert terms[0] == terms[1] == 0.0
-    assert terms[1] > terms[2] > terms[3] >= 5 * COMPLEXITY
+    assert terms[1] > terms[2] > terms[3] >= 5 * DEFAULT_WEIGHTS.complexity
 
 
 def test_a_gain_of_one_standard_error_outweighs_novelty():
     plain = reward_of(verdict(1.0), novelty=0.0, complexity=SAME_SIZE).total
     assert plain > reward_of(verdict(0.5), novelty=1.0, complexity=SAME_SIZE).total
+
+
+@pytest.mark.parametrize(
+    ("weights", "novelty", "term"),
+    [
+        (Weights(novelty=2.0), 0.5, ("novelty", 1.0)),
+        (Weights(complexity=-0.2), 0.5, ("complexity", -0.4)),
+        (Weights(complexity=0.0), 0.5, ("complexity", 0.0)),
+    ],
+)
+def test_a_weight_is_that_of_its_term_alone(weights, novelty, term):
+    size = Complexity(2, 2, 0)
+    usual = dict(reward_of(verdict(0.5), novelty=novelty, complexity=size).terms)
+    weighed = dict(reward_of(verdict(0.5), novelty=novelty, complexity=size, weights=weights).terms)
+    assert weighed == {**usual, term[0]: pytest.approx(term[1])}
+    assert weighed != usual
+
+
+def test_what_never_got_a_metric_is_paid_what_its_weight_says():
+    weights = Weights(equivalent=-1.5, stopped=-2.0, failure=-3.5)
+    given = {"novelty": 1.0, "complexity": SAME_SIZE, "weights": weights}
+    assert reward_of(FAILED, **given).terms == (("failure", -3.5),)
+    assert reward_of(FAILED, **given, status=Status.STOPPED).terms == (("stopped", -2.0),)
+    assert reward_of(verdict(0.0), **given).total == -1.5
+
+
+prices = st.floats(-4.0, 0.0)
+any_weights = st.builds(
+    Weights, novelty=st.floats(0.0, 2.0), complexity=prices, equivalent=prices, stopped=prices, failure=prices
+)
+
+
+@st.composite
+def accepted(draw: st.DrawFn) -> Weights:
+    """Draw weights down to the last that are accepted, and often those."""
+    below = st.just(0.0) | st.floats(0.0, 2.0)
+    equivalent = draw(prices)
+    stopped = min(-1.0, equivalent) - draw(below)
+    failure = min(min(-1.0, equivalent) - 1.0, stopped) - draw(below)
+    novelty, complexity = draw(st.floats(0.0, 2.0)), draw(prices)
+    return Weights(novelty=novelty, complexity=complexity, equivalent=equivalent, stopped=stopped, failure=failure)
+
+
+@given(accepted(), zs | st.just(0.0), ranks, sizes)
+def test_no_weights_that_are_accepted_pay_a_stop_more_than_an_end_or_a_crash_more_than_either(weights, z, rank, size):
+    assert not [*weights.faults()]
+    stopped = reward_of(FAILED, novelty=rank, complexity=size, status=Status.STOPPED, weights=weights).total
+    crashed = reward_of(FAILED, novelty=rank, complexity=size, weights=weights).total
+    assert stopped <= reward_of(verdict(z), novelty=rank, complexity=SAME_SIZE, weights=weights).total
+    assert crashed <= min(stopped, reward_of(verdict(z), novelty=rank, complexity=size, weights=weights).total)
+
+
+@given(any_weights)
+def test_weights_are_refused_only_where_a_policy_could_gain_by_it(weights):
+    assume([*weights.faults()])
+    huge = Complexity(10**9, 10**9, 10**9)
+    worst = [verdict(-1e9), verdict(0.0)]
+    ended = min(reward_of(each, novelty=0.0, complexity=SAME_SIZE, weights=weights).total for each in worst)
+    grown = (
+        ended - 1.0
+        if not weights.complexity
+        else min(reward_of(each, novelty=0.0, complexity=huge, weights=weights).total for each in worst)
+    )
+    assert weights.stopped > ended or weights.failure > min(grown, weights.stopped)
+
+
+def test_the_usual_weights_are_accepted():
+    assert not [*DEFAULT_WEIGHTS.faults()]
 
 
 TARGET = {path.name: path.read_bytes() for path in (Path(__file__).parent.parent / "targets/bytelm").glob("*.py")}

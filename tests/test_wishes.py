@@ -16,6 +16,7 @@ from harness.measure import Runner
 from harness.objects import ObjectStore
 from harness.programs import Programs
 from harness.record import Settings
+from harness.replay import Event, State, plain
 from harness.sources import open_sources, open_target, read_target
 from harness.values import Outcome, Status
 from harness.verify import verify
@@ -26,6 +27,7 @@ from mutator.shipped import default_grammar
 from policy.protocol import Move
 from policy.random import RandomPolicy
 from targets.manifest import TargetError, load_target
+from targets.wishes import DEFAULT_WEIGHTS, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -239,3 +241,56 @@ def test_a_wish_for_what_does_not_exist_is_refused_before_anything_is_written(tm
 def test_a_forbidden_unit_may_stand_in_a_frozen_file(tmp_path):
     target = open_target(str(wishing(tmp_path / "target", 'forbid = ["scorer:score", "prepare.py"]')))
     assert {*open_sources(str(target.folder)).code.edits()} == {*UNEDITED.edits()}
+
+
+# --- the reward ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weighed(tmp_path_factory):
+    """A campaign with weights of its own, and its target."""
+    folder = tmp_path_factory.mktemp("weighed")
+    target = wishing(folder / "target", "[reward]\nnovelty = 2.0\nequivalent = -1.5\nstopped = -1.5\nfailure = -9.0")
+    options = ("--policy", "random", "--trials", 5, "--seed", 3, "--out", folder / "c")
+    done = codegraft("search", target, *options)
+    assert done.returncode == 0, done.stderr
+    return folder / "c", target
+
+
+def make_novelty_worthless(target: Path) -> None:
+    manifest = target / "codegraft.toml"
+    manifest.write_text(manifest.read_text().replace("novelty = 2.0", "novelty = 0.0"))
+    assert load_target(target).reward.novelty == 0.0
+
+
+def test_a_campaign_rewards_by_the_weights_of_its_manifest(weighed):
+    record = read_record(weighed[0])
+    assert record.settings.weights == Weights(novelty=2.0, equivalent=-1.5, stopped=-1.5, failure=-9.0)
+    terms = [dict(trial.reward.terms) for trial in record.trials]
+    assert max(each["novelty"] for each in terms if "novelty" in each) > DEFAULT_WEIGHTS.novelty
+    assert all(each["failure"] == -9.0 for each in terms if "failure" in each)
+
+
+def test_verify_rewards_by_the_weights_that_a_campaign_began_with(weighed):
+    folder, target = weighed
+    make_novelty_worthless(target)
+    assert [check.faults for check in verify(folder, rescores=False)] == [()] * 4
+
+
+def test_weights_that_were_changed_under_a_campaign_are_refused(weighed, tmp_path):
+    folder = shutil.copytree(weighed[0], tmp_path / "c")
+    make_novelty_worthless(weighed[1])
+    done = codegraft("search", weighed[1], "--policy", "random", "--trials", 5, "--seed", 3, "--out", folder)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "its manifest has changed since this campaign began" in done.stderr
+
+
+def test_a_ledger_from_before_there_were_weights_has_the_usual_ones():
+    said = plain(
+        Settings("/toy", "digest", "toy", "val_loss", "minimize", "random", 3, 4, 3, 3, weights=Weights(failure=-3.0))
+    )
+    before = {name: value for name, value in said.items() if name != "weights"}
+    for body, expected in ((said, Weights(failure=-3.0)), (before, DEFAULT_WEIGHTS)):
+        state = State()
+        state.take(Event.after(state, 0.0, "campaign", {"settings": body}))
+        assert state.record.settings.weights == expected

@@ -246,7 +246,9 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
     where = (str(found.folder), read_target(found).digest, found.name, found.metric, found.direction)
     started_from = str(checkpoint.absolute()) if checkpoint else ""
     ahead = window or max(_LEAST_WINDOW, slots * 3 // 2)
-    settings = Settings(*where, policy, seed, trials, ahead, replicates, started_from, stopping, found.digest)
+    settings = Settings(
+        *where, policy, seed, trials, ahead, replicates, started_from, stopping, found.digest, found.reward
+    )
     forbidden_of(found, read_target(found))  # refuses what does not exist, before there is a ledger
     _check_names(policy, stopping, gpus)
     guards = Guards(3600 * hours if hours else math.inf, patience, max_failures, pause_after, until_converged)
