@@ -124,6 +124,15 @@ class ObjectStore:
         """
         return self._header(commit).get("parent")
 
+    def first(self, commit: str) -> str:
+        """Return the commit that has no parent and that a version goes back to: the unedited program.
+
+        Raises: TrialError: there is no such commit, or one on the way is damaged.
+        """
+        while (parent := self.parent(commit)) is not None:
+            commit = parent
+        return commit
+
     def _mark(self, ref: str, commit: str) -> None:
         self._read(commit, "commit")
         _write_files({self._git / ref: f"{commit}\n".encode()})

@@ -116,9 +116,7 @@ def _commits(record: Record, store: ObjectStore) -> dict[str, str]:
     """Return trial -> commit, as a person names a trial."""
     commits = {str(proposal.number): proposal.commit for proposal in record.proposals}
     if commits:
-        commits["0"] = next(iter(commits.values()))
-        while (parent := store.parent(commits["0"])) is not None:
-            commits["0"] = parent
+        commits["0"] = store.first(next(iter(commits.values())))
         commits |= {"shrunk": shrunk} if (shrunk := store.shrunk()) else {}
         commits["best"] = commits[str(record.incumbent.number)] if record.incumbent is not None else commits["0"]
     return commits

@@ -98,10 +98,7 @@ class _Versions:
         """
         if not self.proposals:
             return self.store.marks().get("heads/best", "")
-        commit = min(self.proposals.values(), key=lambda proposal: proposal.number).commit
-        while (parent := self.store.parent(commit)) is not None:
-            commit = parent
-        return commit
+        return self.store.first(min(self.proposals.values(), key=lambda proposal: proposal.number).commit)
 
     def check_objects(self) -> tuple[str, list[str]]:
         """Hash every object again."""

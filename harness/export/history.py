@@ -204,6 +204,4 @@ def _find_root(folder: Path, record: Record) -> str:
         commit = best.read_text(encoding="ascii", errors="replace").strip()
     else:
         return ""
-    while (parent := store.parent(commit)) is not None:
-        commit = parent
-    return commit
+    return store.first(commit)

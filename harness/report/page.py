@@ -113,10 +113,8 @@ def _patch(record: Record, store: ObjectStore) -> tuple[FileDiff, ...]:
     """Compare the incumbent with the sources as the user wrote them."""
     if record.incumbent is None:
         return ()
-    root = record.incumbent.commit
-    while (parent := store.parent(root)) is not None:
-        root = parent
-    return diff_files(store.files(root), store.files(record.incumbent.commit))
+    commit = record.incumbent.commit
+    return diff_files(store.files(store.first(commit)), store.files(commit))
 
 
 def _environment(noise: Noise | None) -> Environment:
