@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from harness.conclude import Effect
+    from harness.pareto import Contender
     from harness.record import Record
 
 
@@ -66,6 +67,35 @@ def standing_lines(record: Record) -> Iterator[str]:
     if stopping := stopping_facts(record):
         yield f"early     {_stopping_text(stopping)}"
     yield f"stopped   {record.stop_reason or 'no: it runs, or it was cut off; `codegraft search` with the same options goes on'}"
+
+
+def front_json(front: Iterable[Contender]) -> list[dict[str, object]]:
+    """Return the programs that no other one beats, the unedited target as trial 0."""
+    return [
+        {
+            "trial": each.number,
+            "parent": each.trial.parent if each.trial is not None else None,
+            "edit": print_script(each.trial.script) if each.trial is not None else "",
+            "metric": each.metric,
+            "cpu_s": each.cpu_s,
+            "paths": each.paths,
+        }
+        for each in front
+    ]
+
+
+def front_lines(record: Record, front: Iterable[Contender]) -> Iterator[str]:
+    """Walk them as lines for people."""
+    for each in front:
+        figures = f"{record.settings.metric} {each.metric:.5g}, {each.cpu_s:.3g} s CPU, {each.paths:+.3g} paths"
+        yield f"pareto    {figures}, {_contender_text(each)}"
+
+
+def _contender_text(each: Contender) -> str:
+    if each.trial is None:
+        return "the unedited target"
+    on = f" on trial {each.trial.parent}" if each.trial.parent else ""
+    return f"trial {each.number}: {print_script(each.trial.script, anchors=False)}{on}"
 
 
 def _stopping_text(found: StoppingFacts) -> str:

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from harness.ledger import read_record
 from harness.objects import ObjectStore
+from harness.pareto import pareto_front
 from harness.report import write_report
 from harness.values import TrialError
 from harness.verdict import noise_of
@@ -124,6 +125,27 @@ def test_running_campaign_is_reported_while_its_writer_works(tmp_path: Path, vis
     expect(page.locator(".lead")).to_have_text("The one trial did not prove better than the baseline.")
     expect(page.locator(".state")).to_have_text("Unfinished: 1 of 40 trials judged, 1 in flight.")
     expect(page.locator("#patch")).to_have_count(0)
+
+
+def test_programs_that_trade_one_thing_for_another_are_shown_with_links(rich: Path, visit: Open) -> None:
+    shown = visit(rich)
+    front = pareto_front(read_record(rich.parent), ObjectStore(rich.parent))
+    names = [f"trial {each.number}" if each.trial else "baseline" for each in front]
+    assert len(names) > 1
+    assert shown.page.locator("#front tbody th").all_inner_texts() == names
+    shown.page.locator("#front a").first.click()
+    assert shown.page.url.endswith(f"#trial-{next(each.number for each in front if each.trial)}")
+    assert shown.complaints == []
+
+
+def test_one_program_that_beats_all_others_is_no_choice(tmp_path: Path, visit: Open) -> None:
+    campaign = Fabrication(tmp_path, metrics=(2.30, 2.32, 2.31))
+    worse = campaign.propose(Edit("swap-activation", "layers:MLP.forward/call.F.gelu"), {"note.txt": b"worse"})
+    campaign.judge(worse, [ran(2.5, seed=0)])
+    campaign.finish("enough")
+    page = visit(write_report(tmp_path)).page
+    expect(page.locator("#trials")).to_have_count(1)
+    expect(page.locator("#front")).to_have_count(0)
 
 
 def test_folder_without_a_campaign_is_refused(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import click
 from harness.cli.errors import one_line_errors
 from harness.conclude import SHRUNK, recommended
 from harness.ledger import read_record
+from harness.objects import ObjectStore
+from harness.pareto import pareto_front
 from harness.report import write_report
 from harness.sources import open_program
-from harness.standing import standing_json, standing_lines
+from harness.standing import front_json, front_lines, standing_json, standing_lines
 from mutator.patch import difference
 
 folder = click.argument("campaign", type=click.Path(path_type=Path))
@@ -20,15 +22,20 @@ folder = click.argument("campaign", type=click.Path(path_type=Path))
 
 @click.command()
 @folder
+@click.option(
+    "--pareto", is_flag=True, help="And the programs that no other beats on metric, CPU time and complexity alike."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
 @one_line_errors
-def status(campaign: Path, as_json: bool) -> None:
+def status(campaign: Path, pareto: bool, as_json: bool) -> None:
     """Say where a campaign stands: baseline and noise, verdicts, best, why it stopped."""
     record = read_record(campaign)
+    front = pareto_front(record, ObjectStore(campaign)) if pareto else None
     if as_json:
-        click.echo(json.dumps(standing_json(record)))
+        told = {"pareto": front_json(front)} if front is not None else {}
+        click.echo(json.dumps({**standing_json(record), **told}))
         return
-    for line in standing_lines(record):
+    for line in (*standing_lines(record), *front_lines(record, front or ())):
         click.echo(line)
 
 

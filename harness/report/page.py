@@ -22,6 +22,7 @@ from harness.conclude import evaluation
 from harness.ledger import read_record
 from harness.lines import badge
 from harness.objects import ObjectStore
+from harness.pareto import pareto_front
 from harness.record import Record
 from harness.report.chart import draw_chart, strip_marks, strip_reach
 from harness.report.diff import FileDiff, diff_files
@@ -94,6 +95,7 @@ def render_page(record: Record, store: ObjectStore) -> str:
         patch=_patch(record, store),
         early=stopping_facts(record),
         evaluation=evaluation(record),
+        front=pareto_front(record, store),
         diffs=_diffs(record, store),
     )
 
