@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.campaign import Campaign, Session
+from harness.landscape.ground import read_ground
 from harness.ledger import Ledger, read_record
 from harness.measure import Runner
 from harness.objects import ObjectStore
@@ -128,6 +129,10 @@ def test_the_command_line_lists_and_applies_nothing_that_is_forbidden(tmp_path):
     done = codegraft("apply", folder, RATE)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"codegraft: {RATE}: scale-literal is a forbidden kind; choose an edit of another one\n"
+
+
+def test_a_landscape_has_the_edits_that_are_forbidden_too(tmp_path, edits):
+    assert read_ground(str(wishing(tmp_path, 'forbid = ["scale-literal", "model.py"]'))).edits == edits
 
 
 def test_check_says_what_is_forbidden_and_applies_what_is_documented_in_spite_of_it(tmp_path):
