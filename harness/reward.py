@@ -7,7 +7,8 @@ novelty: up to a quarter for a program that differs in structure from all that r
 programs that ran are paid for it and count as known (minimal-criterion novelty, Lehman and Stanley 2010): an unusual crash is worth
 nothing.
 complexity: a small price of more paths and more code than the unedited target has.
-stopped: alone when the stopping rule ended the run. What it would have measured is censored, not good: it counts as the worst loss.
+stopped: when the stopping rule ended the run. What it would have measured is censored, not good: it counts as the worst loss, and pays for
+its complexity as the same run would have done at its end.
 failure: alone when the run has no metric for another reason. It lies below everything a measured run can get: a crash never pays.
 
 What the terms weigh is a table of the manifest, [reward] (targets.wishes), and recorded where a campaign begins. The metric is the unit.
@@ -38,10 +39,11 @@ def reward_of(
     weights: Weights = DEFAULT_WEIGHTS,
 ) -> Reward:
     """Reward a trial for its verdict, its novelty (a rank in [0, 1]), and its complexity beyond the unedited target's."""
-    if math.isnan(verdict.gain):
-        stopped = status is Status.STOPPED
-        return Reward((("stopped", weights.stopped) if stopped else ("failure", weights.failure),))
+    if math.isnan(verdict.gain) and status is not Status.STOPPED:
+        return Reward((("failure", weights.failure),))
     price = ("complexity", max(LEAST_COMPLEXITY, weights.complexity * max(0.0, paths_of(complexity))))
+    if math.isnan(verdict.gain):
+        return Reward((("stopped", weights.stopped), price))
     if verdict.gain == 0.0:
         return Reward((("equivalent", weights.equivalent), price))
     metric = math.asinh(verdict.z) if verdict.z > 0.0 else math.expm1(verdict.z)

@@ -63,11 +63,11 @@ class Weights(BaseModel):
     failure: _Price = Field(default=-2.0, description="what a run without a metric gets, a number of at most 0")
 
     def faults(self) -> Iterator[str]:
-        """Say what a policy would exploit: a stop that is paid more than an end, complexity aside, a crash more than either."""
+        """Say what a policy would exploit: a stop that is paid more than an end, a crash more than either."""
         finished = min(LEAST_METRIC, self.equivalent)
         if self.stopped > finished:
             yield f"reward.stopped is {self.stopped}, more than the same run may get when it ends; write at most {finished}"
-        least = min(finished + LEAST_COMPLEXITY, self.stopped)
+        least = min(finished, self.stopped) + LEAST_COMPLEXITY
         if self.failure > least:
             yield f"reward.failure is {self.failure}, more than a run that was measured or stopped may get; write at most {least}"
 

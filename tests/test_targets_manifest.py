@@ -156,7 +156,7 @@ def test_weights_of_the_reward_are_read_and_count_for_a_campaign_but_for_no_land
         ),
         (
             "stopped = -3.0",
-            "reward.failure is -2.0, more than a run that was measured or stopped may get; write at most -3.0",
+            "reward.failure is -2.0, more than a run that was measured or stopped may get; write at most -4.0",
         ),
     ],
 )
