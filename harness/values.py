@@ -91,6 +91,16 @@ class Decision(StrEnum):
     NOT_PROVEN = "not proven"  # better, but inside the noise
 
 
+# How the reasons begin for which a gain beyond the noise is not kept.
+TOO_COSTLY, UNVOUCHED, ONE_SHARD, TOO_GOOD = (
+    "better, but at",
+    "better, but self-reported",
+    "better on the held-out data",
+    "too good",
+)
+DOUBTS = (TOO_COSTLY, UNVOUCHED, ONE_SHARD, TOO_GOOD)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A decision with its statistics. Gains are positive when better, whatever the metric's direction."""
@@ -142,6 +152,21 @@ class Trial:
     def ok(self) -> bool:
         """Whether every run of the trial was measured."""
         return self.status is Status.OK
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the stopping rule ended it."""
+        return self.status is Status.STOPPED
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it did not run, because its program was known."""
+        return self.status is Status.DUPLICATE
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was better beyond the noise, and yet not kept: too costly, or too good to be true."""
+        return self.verdict.reason.startswith(DOUBTS)
 
     @property
     def kept(self) -> bool:

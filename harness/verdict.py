@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING
 
-from harness.values import Decision, Scoring, TrialError, Verdict
+from harness.values import ONE_SHARD, TOO_COSTLY, TOO_GOOD, UNVOUCHED, Decision, Scoring, TrialError, Verdict
 from targets.manifest import Tier
 
 if TYPE_CHECKING:
@@ -199,18 +199,18 @@ def judge(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, si
 def _doubt(outcomes: Sequence[Outcome], incumbent: Incumbent, noise: Noise, *, gain: float, sign: float) -> str:
     """Say what speaks against a gain that the held-out data prove; empty when nothing does."""
     if any(outcome.tier == Tier.SELF_REPORTED for outcome in outcomes):
-        return "better, but self-reported: nothing vouches for it"
+        return f"{UNVOUCHED}: nothing vouches for it"
     cpu_s = median(outcome.cpu_s for outcome in outcomes)  # neither a busy machine nor one cheap seed decides
     if noise.cpu_s and cpu_s > costly_s(noise.cpu_s):
-        return f"better, but at {cpu_s / noise.cpu_s:.1f} times the CPU time of the baseline"
+        return f"{TOO_COSTLY} {cpu_s / noise.cpu_s:.1f} times the CPU time of the baseline"
     seconds = dict(incumbent.seconds)
     shown = [sign * (o.second - seconds[o.seed]) for o in outcomes if o.seed in seconds and not math.isnan(o.second)]
     if shown and fmean(shown) <= 0.0:
-        return "better on the held-out data, not on their second shard"
+        return f"{ONE_SHARD}, not on their second shard"
     for outcome in outcomes[len(incumbent.metrics) :]:
         again = sign * (outcome.metric - incumbent.mean)
         if again < TOO_GOOD_SHARE * gain:
-            return f"too good to be true: {gain:.3g} on the incumbent's seeds, {again:.3g} on seed {outcome.seed}"
+            return f"{TOO_GOOD} to be true: {gain:.3g} on the incumbent's seeds, {again:.3g} on seed {outcome.seed}"
     return ""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from graph.snapshot import GraphError, Snapshot
 from harness.conclude import Conclusion
+from harness.course import Unwritten
 from harness.ledger import inspect_ledger
 from harness.measure import Runner
 from harness.objects import ObjectStore, name_version
@@ -171,21 +172,6 @@ class _collecting:  # noqa: N801 - reads as a statement
         return False
 
 
-class _Unwritten(ObjectStore):
-    """A store that a replay reads and does not write."""
-
-    def __init__(self, folder: Path, root: str) -> None:
-        super().__init__(folder)
-        self._root = root
-
-    def commit(self, *_: object, **__: object) -> str:
-        """Say what the only commit of a replay, the unedited program, is."""
-        return self._root
-
-    def mark_best(self, commit: str) -> None:
-        """Leave the reference where it is."""
-
-
 class _Course:
     """The campaign walked once more, from what was measured to what was decided, as a resume does."""
 
@@ -198,7 +184,7 @@ class _Course:
         record, faults = self._record, list[str]()
         frozen = frozenset(self._target.frozen)
         root = Snapshot(self._versions.store.files(self._versions.root), frozen)
-        store = _Unwritten(self._versions.store.folder, self._versions.root)
+        store = Unwritten(self._versions.store.folder, self._versions.root)
         # What is forbidden now need not have been forbidden then, and changes no program.
         programs = Programs(self._target.model_copy(update={"search": Search()}), store, root=root)
         programs.begin(record.baseline)

@@ -34,10 +34,13 @@ NUMBER_WIDTH = 3
 CHOICE_WIDTH = CODE_WIDTH + NUMBER_WIDTH
 SITE_WIDTH = 2 * len(NodeKind) + 2 * len(EdgeKind) + 4 * CODE_WIDTH + NUMBER_WIDTH
 EDIT_WIDTH = CODE_WIDTH + SITE_WIDTH + CHOICE_WIDTH
-MAGNITUDE = -2  # the column of an edit's row that holds the magnitude of the chosen numbers
 
 _SMALLEST = 1e-12  # what counts as zero
 _STRETCH = 4.0  # puts 2 at 0.8, 4 at 1.2, 1e-3 at -2.6
+_N_GRAPHS = 8
+_encoded: dict[
+    int, tuple[CodeGraph, dict[str, Rows]]
+] = {}  # by the graph's identity, which is not reused while it is in here
 _TO_EXTERNALS = (EdgeKind.CALLS, EdgeKind.INHERITS, EdgeKind.IMPORTS)
 
 
@@ -80,10 +83,27 @@ def encode_edits(graph: CodeGraph, edits: Sequence[Edit]) -> Rows:
 
 
 def encode_site(graph: CodeGraph, slot: str) -> Rows:
-    """Return (SITE_WIDTH,): the node, how it is wired, what surrounds it, and what runs where the value that it sets is read.
+    """Return (SITE_WIDTH,), not to be changed.
 
+    It says what the node is, how it is wired, what surrounds it, and what runs where the value that it sets is read.
     A slot that the graph does not hold gets zeros.
     """
+    known = _rows_of(graph)
+    if slot not in known:
+        known[slot] = _encode_site(graph, slot)
+    return known[slot]
+
+
+def _rows_of(graph: CodeGraph) -> dict[str, Rows]:
+    """Return what was encoded of a graph. The graphs that were asked for last are kept: a policy looks at the same ones again and again."""
+    rows = _encoded.pop(id(graph), (graph, {}))
+    _encoded[id(graph)] = rows
+    while len(_encoded) > _N_GRAPHS:
+        del _encoded[next(iter(_encoded))]
+    return rows[1]
+
+
+def _encode_site(graph: CodeGraph, slot: str) -> Rows:
     node = graph.nodes.get(slot)
     if node is None:
         return np.zeros(SITE_WIDTH, np.float32)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +26,24 @@ if TYPE_CHECKING:
 MAX_TRIALS = 512  # the newest ones; a fit is cubic in them
 _SCALES = (0.5, 1.0, 2.0, 4.0)  # of all effects
 _NOISES = (0.5, 1.0, 2.0)  # of all measurements
-_FAILED = (-2.0, 0.05)  # the bent gain that a failure counts as, and its variance
+FAILED_GAIN = -2.0  # the bent gain that a failure counts as
+_FAILED_VARIANCE = 0.05
+_STOPPED = (-1.0, 1.0)  # bent gain and variance of a run that was stopped early
 _KNEE = 3.0  # sd: gains beyond it count by their logarithm, and no loss counts more
+_VARIANCES = (
+    "any",
+    "kind",
+    "site",
+    "unit",
+    "place",
+    "content",
+    "kind_content",
+    "edit",
+    "number",
+    "slope",
+    "bow",
+    "any_bow",
+)
 _ROOT_2PI = math.sqrt(2 * math.pi)
 _FAR = -6.0  # deviations below which the tail is computed by its series
 
@@ -36,26 +52,30 @@ _FAR = -6.0  # deviations below which the tail is computed by its series
 class Kernel:
     """Variances of bent effects, by what edits share. The means are those of an edit about which nothing is known.
 
-    The values make the effects likeliest that single edits of four targets and of synthetic tasks have (policy.fit).
+    The values are about those that make the effects of synthetic tasks likeliest (python -m bench.fit_kernel); no real target had a say.
     """
 
-    any: float = 0.06
-    kind: float = 1.17
-    site: float = 0.24
-    unit: float = 0.06
-    place: float = 0.44  # a kind at a site
-    content: float = 0.16
-    kind_content: float = 0.29
-    edit: float = 0.19
-    number: float = 0.37  # as edit, of a point on a curve
-    slope: float = 0.29  # per doubling, squared
-    bow: float = 0.03
+    any: float = 0.07
+    kind: float = 0.07
+    site: float = 0.14
+    unit: float = 0.02
+    place: float = 0.54  # a kind at a site
+    content: float = 0.18
+    kind_content: float = 0.17
+    edit: float = 0.09
+    number: float = 0.47  # as edit, of a point on a curve
+    slope: float = 0.08  # per doubling, squared
+    bow: float = 0.01
     any_bow: float = 0.02
-    length: float = 1.87  # squared distance of contents at which likeness has fallen to 1/e
-    noise: float = 0.32  # of a trial beside that of its run: what a sum of effects does not say
+    length: float = 0.83  # squared distance of contents at which likeness has fallen to 1/e
+    noise: float = 0.1  # of a trial beside that of its run: what a sum of effects does not say
     trust: float = 0.3  # of how much a promise is worth, which is one unit of effect per unit at first
-    mean: float = -0.68
-    mean_bow: float = -0.23  # per squared doubling
+    mean: float = -0.93
+    mean_bow: float = -0.34  # per squared doubling
+
+    def shrink(self, share: float) -> Kernel:
+        """Return the kernel of effects of which a prior leaves this share of the variances open."""
+        return replace(self, **{name: share * getattr(self, name) for name in _VARIANCES})
 
     def expect(self, traits: Traits) -> Floats:
         """Return the mean effect of each edit before any trial: (M,)."""
@@ -118,7 +138,8 @@ class Experience:
     def add(self, script: Traits, gain: float, *, n_runs: float) -> tuple[int, ...]:
         """Take note of what a script gained over the program that it edits, in sd of the unedited target; NaN when it failed.
 
-        n_runs: how often that was measured, with what it is compared with in mind. Returns: the columns of its edits.
+        n_runs: how often that was measured, with what it is compared with in mind; 0 where it was stopped, and gained nothing, but nobody
+        knows how little. Returns: the columns of its edits.
         """
         columns = tuple(self._columns.setdefault(int(edit), len(self._columns)) for edit in script.edits)
         new = [
@@ -126,7 +147,7 @@ class Experience:
         ]
         if new:
             self._traits = script[new] if self._traits is None else self._traits.join(script[new])
-        bent, variance = _FAILED if math.isnan(gain) else (bend(gain), slope(gain) ** 2 / n_runs)
+        bent, variance = _read(gain, n_runs)
         self._scripts.append(columns)
         self._gains.append(bent)
         self._variances.append(variance)
@@ -175,6 +196,13 @@ class Effects:
         if self.tried is None:
             return np.zeros((0, len(traits)))
         return np.asarray(self.scale * self.root @ (self.made_of @ self.kernel.covary(self.tried, traits)))
+
+
+def _read(gain: float, n_runs: float) -> tuple[float, float]:
+    """Return the bent gain that a trial tells, and its variance."""
+    if not n_runs:
+        return _STOPPED
+    return (FAILED_GAIN, _FAILED_VARIANCE) if math.isnan(gain) else (bend(gain), slope(gain) ** 2 / n_runs)
 
 
 def bend(gain: float) -> float:

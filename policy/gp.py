@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from policy.draw import open_stream
 from policy.effects import Kernel
-from policy.insight import Insight
-from policy.options import N_PARENTS, open_options
+from policy.insight import Insight, replay
+from policy.options import N_PARENTS, open_options, rank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +44,10 @@ class GpPolicy:
         options = open_options(self._insight, scene, self._tuning.n_parents)
         if options is None:
             return ()
-        promises, stream = options.log_improvement + options.log_prior, open_stream(self._seed, "gp", scene.number)
-        order = sorted(range(len(options)), key=lambda i: (-promises[i], stream.random()))
-        return tuple(options.moves[i] for i in order[:n])
+        order = rank(options, open_stream(self._seed, "gp", scene.number))
+        moves = tuple(options.moves[row] for row in order[:n])
+        self._insight.propose(scene, moves)
+        return moves
 
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Learn what the trials measured."""
@@ -55,4 +56,5 @@ class GpPolicy:
 
     def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
         """Look at the scenes and learn from the trials in the order in which it happened."""
-        self._insight.recover(scenes, trials)
+        self._insight.recall(trials)
+        replay(scenes, trials, see=self._insight.see, propose=self.propose, learn=self.feedback)

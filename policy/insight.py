@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from policy.effects import Experience, Kernel
-from policy.lineage import Lineage
-from policy.protocol import PolicyError
+from policy.lineage import Lineage, key_of
+from policy.protocol import Move, PolicyError
+from policy.tally import identify
 from policy.traits import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from graph.code_graph import CodeGraph
     from mutator.edit import Edit
     from policy.effects import Effects
+    from policy.lineage import Key
     from policy.prior import Prior
     from policy.protocol import Parent, Scene, Tried
     from policy.traits import Floats, Traits
@@ -39,13 +41,39 @@ class Insight:
         self._scenes: dict[int, Scene] = {}  # that wait for feedback, by the first number proposed on each
         self._described: dict[int, tuple[CodeGraph, dict[Edit, int], Traits | None]] = {}  # by the graph's identity
         self._effects: Effects | None = None
+        self._refused: set[int] = set()  # programs that were better, and not kept
+        self._moves: dict[int, Move] = {}  # what was proposed, by the number of its trial
+        self._made_now: set[Key] = set()  # the programs that are under way at the scene that was seen last
+        self._ran_on: dict[int, list[Edit]] = {}  # edits that were measured alone, by program
 
     def see(self, scene: Scene) -> None:
         """Take note of what moves are proposed on."""
         self._scenes[scene.number] = scene
+        under_way = (self._moves[number] for number in range(scene.n_known + 1, scene.number) if number in self._moves)
+        self._made_now = {
+            key_of((*self.lineage.scripts[move.parent], *move.script))
+            for move in under_way
+            if move.parent in self.lineage.scripts
+        }
 
-    def learn(self, trial: Tried) -> None:
-        """Take note of a trial of the scenes that were seen.
+    def propose(self, scene: Scene, moves: Sequence[Move]) -> None:
+        """Take note of what was proposed on a scene: it is under way until it is fed back."""
+        self._moves |= {scene.number + i: move for i, move in enumerate(moves)}
+
+    def is_new(self, parent: Parent, script: Sequence[Edit]) -> bool:
+        """Whether no trial made this program or is about to, in whatever order of the edits."""
+        key = key_of((*self.lineage.scripts[parent.number], *script))
+        return key not in self.lineage.tried and key not in self._made_now
+
+    def new_edits(self, parent: Parent) -> list[Edit]:
+        """List the edits of a program that make of it a new one."""
+        known = key_of(self.lineage.scripts[parent.number])
+        made = self.lineage.tried | self._made_now
+        explored = {edit for key in made if len(key) == len(known) + 1 and key > known for edit in key - known}
+        return [edit for edit in parent.edits if identify(edit) not in explored]
+
+    def learn(self, trial: Tried) -> Parent:
+        """Take note of a trial of the scenes that were seen; return the program that it edits.
 
         Raises: PolicyError: no scene that waits for feedback shows its parent.
         """
@@ -53,26 +81,30 @@ class Insight:
         shown = {parent.number: parent for parent in self._scenes[number].parents} if number else {}
         if trial.parent not in shown:
             raise PolicyError(f"trial {trial.number}: was not proposed since the last feedback; propose first")
-        n_runs = _KEPT_RUNS if trial.kept else 1
-        gain = trial.lead - self.lineage.leads[trial.parent] if trial.ok else float("nan")
-        together = n_runs * self._n_runs[trial.parent] / (n_runs + self._n_runs[trial.parent])
-        columns = self._experience.add(self.describe(shown[trial.parent], trial.script), gain, n_runs=together)
-        if trial.ok:
-            self._made_of[trial.number] = (*self._made_of[trial.parent], *columns)
-            self._n_runs[trial.number] = n_runs
+        parent = shown[trial.parent]
+        if not trial.repeats:
+            self._experience_of(trial, parent)
         self.lineage.add(trial)
+        self._refused |= {trial.number} if trial.refused else set()
         self._effects = None
         for first in [first for first in self._scenes if first < number]:
             del self._scenes[first]
+        return parent
 
-    def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
-        """Look at scenes and learn from trials in the order in which it happened."""
-        shown = deque(scenes)
-        for n_known, trial in enumerate((*trials, None)):
-            while shown and shown[0].n_known <= n_known:
-                self.see(shown.popleft())
-            if trial is not None:
-                self.learn(trial)
+    def _experience_of(self, trial: Tried, parent: Parent) -> None:
+        n_runs = _KEPT_RUNS if trial.kept else 1
+        gain = trial.lead - self.lineage.leads[trial.parent] if trial.ok else float("nan")
+        together = 0.0 if trial.stopped else n_runs * self._n_runs[trial.parent] / (n_runs + self._n_runs[trial.parent])
+        columns = self._experience.add(self.describe(parent, trial.script), gain, n_runs=together)
+        if trial.ok:
+            self._made_of[trial.number] = (*self._made_of[trial.parent], *columns)
+            self._n_runs[trial.number] = n_runs
+            if len(trial.script) == 1:
+                self._ran_on.setdefault(trial.parent, []).append(trial.script[0])
+
+    def recall(self, trials: Sequence[Tried]) -> None:
+        """Take note of what was proposed, as trials that are known by now say it."""
+        self._moves |= {trial.number: Move(trial.parent, trial.script) for trial in trials}
 
     @property
     def effects(self) -> Effects:
@@ -80,6 +112,10 @@ class Insight:
         if self._effects is None:
             self._effects = self._experience.fit(self._kernel)
         return self._effects
+
+    def ran_on(self, parent: Parent) -> Sequence[Edit]:
+        """Return the edits that were measured on a program, each alone."""
+        return self._ran_on.get(parent.number, ())
 
     def describe(self, parent: Parent, edits: Sequence[Edit]) -> Traits:
         """Return the traits of edits of a program."""
@@ -99,9 +135,35 @@ class Insight:
         return traits[[rows[edit] for edit in edits]]
 
     def rank(self, parents: Sequence[Parent]) -> tuple[list[Parent], Floats]:
-        """Return the programs by what their edits are believed to gain together, the best first, and these gains."""
+        """Return the programs by what their edits are believed to gain together, the best first, and these gains.
+
+        Programs that were refused are left out: what is made of one would be refused as well.
+        """
+        parents = [parent for parent in parents if parent.number not in self._refused]
         effects = self.effects
         means = np.zeros(0) if effects.tried is None else effects.believe(effects.tried).mean
         gains = np.array([sum(means[list(self._made_of[each.number])]) for each in parents])
         order = np.argsort(-gains, kind="stable")
         return [parents[i] for i in order], gains[order]
+
+
+def replay(
+    scenes: Sequence[Scene],
+    trials: Sequence[Tried],
+    *,
+    see: Callable[[Scene], object],
+    propose: Callable[[Scene, int], object],
+    learn: Callable[[Sequence[Tried]], object],
+) -> None:
+    """See scenes and learn from trials in the order in which it happened; propose again where trials are under way."""
+    last, shown = trials[-1].number if trials else 0, deque(scenes)
+    for n_known, trial in enumerate((*trials, None)):
+        while shown and shown[0].n_known <= n_known:
+            scene = shown.popleft()
+            following = shown[0].number if shown else scene.number + 1
+            if scene.number > last:
+                propose(scene, following - scene.number)
+            else:
+                see(scene)
+        if trial is not None:
+            learn([trial])

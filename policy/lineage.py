@@ -32,12 +32,6 @@ class Lineage:
         if trial.ok:
             self.scripts[trial.number], self.leads[trial.number] = script, trial.lead
 
-    def explored(self, parent: int) -> set[tuple[object, ...]]:
-        """Return the edits, as `identify` names them, each of which would make of a program one that a trial made."""
-        known = key_of(self.scripts[parent])
-        size = len(known) + 1
-        return {identity for key in self.tried if len(key) == size and key > known for identity in key - known}
-
     def is_new(self, parent: int, script: Iterable[Edit]) -> bool:
         """Whether no trial made this program, in whatever order."""
         return key_of((*self.scripts[parent], *script)) not in self.tried

@@ -6,6 +6,7 @@ A package brings a policy of its own by an entry point of the group `codegraft.p
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from policy.bandit import BanditPolicy
@@ -19,17 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from importlib.metadata import EntryPoint
 
+    from policy.ppo import Design, PpoPolicy
     from policy.protocol import Policy
 
 GROUP = "codegraft.policies"
+SHIPPED = Path(__file__).parent / "ppo.safetensors"  # what pre-training made: docs/policy.md
+_FROM = "ppo@"
 
 
 def make_policy(name: str, seed: int) -> Policy:
-    """Build a policy for one campaign.
+    """Build a policy for one campaign; `ppo@FILE` is ppo from that checkpoint, `ppo@` from none.
 
-    Raises: PolicyError: no policy has that name, or the package that brings it is broken.
+    Raises: PolicyError: no policy has that name, the package that brings it is broken, or the file is no checkpoint.
     """
     refuse_unknown(name)
+    if name.startswith(_FROM):
+        checkpoint = name.removeprefix(_FROM)
+        return make_ppo(seed, Path(checkpoint) if checkpoint else None)
     return OWN[name](seed) if name in OWN else _make_foreign(_foreign()[name], seed)
 
 
@@ -38,17 +45,24 @@ def refuse_unknown(name: str) -> None:
 
     Raises: PolicyError: no policy has that name.
     """
-    if name not in (known := (*OWN, *_foreign())):
+    if name not in (known := (*OWN, *_foreign())) and not name.startswith(_FROM):
         raise PolicyError(f"policy {name!r}: is not known; write one of {', '.join(known)}")
 
 
-def _make_ppo(seed: int) -> Policy:
+def make_ppo(seed: int, checkpoint: Path | None = SHIPPED, design: Design | None = None) -> PpoPolicy:
+    """Build the ppo policy from a checkpoint, or from scratch.
+
+    Raises: PolicyError: the file is no checkpoint of it.
+    """
     import torch  # noqa: PLC0415 - keeps torch and transformers out of --help
 
     from policy.ppo import PpoPolicy  # noqa: PLC0415
 
     torch.set_num_threads(1)  # sums depend on the number of threads, and the other cores train
-    return PpoPolicy(seed)
+    policy = PpoPolicy(seed, design=design)
+    if checkpoint is not None:
+        policy.load(checkpoint)
+    return policy
 
 
 def _make_gp(seed: int) -> Policy:
@@ -64,7 +78,7 @@ OWN: Mapping[str, Callable[[int], Policy]] = {
     "bandit": BanditPolicy,
     "tpe": TpePolicy,
     "gp": _make_gp,
-    "ppo": _make_ppo,
+    "ppo": make_ppo,
 }
 
 

@@ -1,8 +1,7 @@
 """What the network sees before a decision: tokens for the campaign, the edit kinds, the sites and the last trials, and the options.
 
-`observe` turns a scene and a memory into an `Observation`, which is all that a decision depends on and so all that learning needs
-later. At most MAX_OPTIONS edits enter: of a larger scene a sample without replacement, drawn anew at every trial in proportion to
-prior times expected improvement, so that every legal edit keeps a chance.
+`observe` turns a scene, its options and a memory into an `Observation`, which is all that a decision depends on and so all that learning
+needs later. Tokens know how they are related: attention is biased by it, the way Graphormer does (Ying et al. 2021, arXiv:2106.05234).
 """
 
 from __future__ import annotations
@@ -10,43 +9,54 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from policy.content import CHOICE_WIDTH, CODE_WIDTH, SITE_WIDTH, encode_edits
-from policy.draw import draw_without_replacement
-from policy.memory import squash
+from policy.memory import TRIAL_WIDTH, squash
 from policy.tally import identify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from random import Random
+    from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from graph.code_graph import CodeGraph
     from mutator.edit import Edit
     from policy.content import Rows
     from policy.memory import Memory
+    from policy.options import Options
     from policy.protocol import Scene
     from policy.tally import Tally
 
-MAX_OPTIONS = 256  # attention is quadratic in the sites, of which there are at most as many
-MAX_TRIALS = 32  # the last trials are tokens of their own; older ones live on in the tallies and the surrogate
+MAX_TRIALS = 32  # the last edits that were tried are tokens of their own; older ones live on in tallies and beliefs
 
 TALLY_WIDTH = 6
 SCENE_WIDTH = TALLY_WIDTH + 3
 KIND_WIDTH = CODE_WIDTH + TALLY_WIDTH
 PLACE_WIDTH = SITE_WIDTH + TALLY_WIDTH
-OPTION_WIDTH = CHOICE_WIDTH + TALLY_WIDTH + 3
+OPTION_WIDTH = CHOICE_WIDTH + TALLY_WIDTH + 4
+_SPREAD = 4.0  # sizes of beliefs, which the network sees in units of order one
+
+
+class Relation(IntEnum):
+    """How two tokens are related; none is 0, and the last one that holds counts."""
+
+    SAME_UNIT = 1  # two sites in one class or function
+    WIRED = 2  # two sites one edge of the code graph apart, or with a neighbour in common
+    OPEN = 3  # a kind and a site: there is an option
+    SAME_KIND = 4  # a kind and a trial of it, or two trials
+    SAME_SITE = 5  # a site and a trial of it, or two trials
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One decision. K kinds, S sites, H past trials, M options; float32 unless said otherwise."""
 
-    edits: tuple[Edit, ...]  # the options
     scene: Tensor  # (1, SCENE_WIDTH)
     kinds: Tensor  # (K, KIND_WIDTH)
     sites: Tensor  # (S, PLACE_WIDTH)
@@ -55,42 +65,102 @@ class Observation:
     kind_of: Tensor  # (M,) int64: the row of the option's kind
     site_of: Tensor  # (M,) int64: the row of its site
     log_prior: Tensor  # (M,) kinds by their priors, then uniform over the kind's sites, then over the choices
-    log_improvement: Tensor  # (M,) log expected improvement, by the surrogate
+    log_improvement: Tensor  # (M,) log expected improvement
+    relations: Tensor  # (1 + K + S + H, the same) int64: Relation of two tokens, or 0
 
 
-def observe(scene: Scene, edits: Sequence[Edit], memory: Memory, stream: Random) -> Observation:
-    """Look at a scene's edits, at least one; the stream decides which enter when there are too many."""
-    content = encode_edits(scene.graph, edits)
-    belief = memory.believe(edits, content)
-    surrogate = torch.stack([belief.mean, belief.deviation, belief.log_improvement], 1).float().numpy()  # (M, 3)
-    log_prior = _spread(edits, scene.priors)
-    weights = (log_prior + surrogate[:, 2]).tolist()
-    entering = sorted(draw_without_replacement(weights, MAX_OPTIONS, stream))
-    n_edits, edits = len(edits), tuple(edits[i] for i in entering)
-    content, surrogate = content[entering], surrogate[entering]
+def observe(scene: Scene, options: Options, memory: Memory) -> Observation:
+    """Look at a scene's options, at least one."""
+    edits = [move.script[0] for move in options.moves]
+    graphs = {parent.number: parent for parent in scene.parents}
+    content = np.concatenate(
+        [encode_edits(graphs[number].graph, part) for number, part in _by_parent(options)], axis=0
+    )  # options of one parent are next to each other
     kinds, first_of_kind, kind_of = np.unique([e.kind for e in edits], return_index=True, return_inverse=True)
     sites, first_of_site, site_of = np.unique([e.site for e in edits], return_index=True, return_inverse=True)
     of_kinds = _encode_tallies(memory.kinds[str(kind)] for kind in kinds)
     of_sites = _encode_tallies(memory.sites[str(site)] for site in sites)
     of_edits = _encode_tallies(memory.edits[identify(edit)] for edit in edits)
+    log_improvement = options.log_improvement
+    belief = np.stack([options.mean, options.deviation, log_improvement, options.behind], 1) / _SPREAD
+    recalled = memory.recall(MAX_TRIALS)
+    relations = _relate(
+        scene.graph,
+        [str(kind) for kind in kinds],
+        [str(site) for site in sites],
+        [(trial.kind, trial.site) for trial in recalled],
+        (kind_of, site_of),
+    )
     parts = (
-        _encode_scene(scene, n_edits, memory),
+        _encode_scene(scene, len(options), memory),
         np.concatenate([content[first_of_kind, :CODE_WIDTH], of_kinds], 1),
         np.concatenate([content[first_of_site, CODE_WIDTH:-CHOICE_WIDTH], of_sites], 1),
-        memory.recall(MAX_TRIALS),
-        np.concatenate([content[:, -CHOICE_WIDTH:], of_edits, surrogate / 4], 1),
+        np.array([trial.row for trial in recalled], np.float32).reshape(len(recalled), TRIAL_WIDTH),
+        np.concatenate([content[:, -CHOICE_WIDTH:], of_edits, belief.astype(np.float32)], 1),
         kind_of,
         site_of,
-        log_prior[entering],
-        surrogate[:, 2],
+        _spread(options),
+        log_improvement.astype(np.float32),
+        relations,
     )
-    return Observation(edits, *(torch.from_numpy(part) for part in parts))
+    return Observation(*(torch.from_numpy(part) for part in parts))
 
 
-def _encode_scene(scene: Scene, n_edits: int, memory: Memory) -> Rows:
+def _by_parent(options: Options) -> Iterable[tuple[int, list[Edit]]]:
+    grouped: dict[int, list[Edit]] = {}
+    for move in options.moves:
+        grouped.setdefault(move.parent, []).append(move.script[0])
+    return grouped.items()
+
+
+def _relate(
+    graph: CodeGraph,
+    kinds: Sequence[str],
+    sites: Sequence[str],
+    trials: Sequence[tuple[str, str]],
+    option_of: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> NDArray[np.int64]:
+    """Return the relations of all tokens: the scene, the kinds, the sites, the trials."""
+    first_site = 1 + len(kinds)
+    first_trial = first_site + len(sites)
+    found = np.zeros((first_trial + len(trials),) * 2, np.int64)
+    units = np.array([site.partition("/")[0] for site in sites])
+    between = found[first_site:first_trial, first_site:first_trial]
+    between[units[:, None] == units] = Relation.SAME_UNIT
+    between[_wired(graph, sites)] = Relation.WIRED
+    found[1 + option_of[0], first_site + option_of[1]] = Relation.OPEN
+    names = [np.array([name for name, _ in trials]), np.array([site for _, site in trials])]
+    for words, first, column, relation in (
+        (kinds, 1, names[0], Relation.SAME_KIND),
+        (sites, first_site, names[1], Relation.SAME_SITE),
+    ):
+        if len(trials):
+            equal = np.array(words)[:, None] == column
+            found[first : first + len(words), first_trial:][equal] = relation
+            found[first_trial:, first_trial:][column[:, None] == column] = relation
+    return np.maximum(found, found.T)
+
+
+def _wired(graph: CodeGraph, sites: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which sites are neighbours in the graph, or have one in common: (S, S)."""
+    columns: dict[str, int] = {}
+    near = [{columns.setdefault(slot, len(columns)) for slot in (site, *_neighbours(graph, site))} for site in sites]
+    touches = np.zeros((len(sites), len(columns)), np.float32)
+    for row, slots in zip(touches, near, strict=True):
+        row[list(slots)] = 1.0
+    wired: NDArray[np.bool_] = touches @ touches.T > 0
+    return wired
+
+
+def _neighbours(graph: CodeGraph, site: str) -> set[str]:
+    there = {edge.target for edge in graph.out(site)} | {edge.source for edge in graph.into(site)}
+    return {slot for slot in there if slot in graph.nodes}
+
+
+def _encode_scene(scene: Scene, n_options: int, memory: Memory) -> Rows:
     """Return (1, SCENE_WIDTH): how far the campaign is, how long it will be, how much there is to choose from, what it earned."""
     progress = min(1.0, scene.number / max(1, scene.n_trials))
-    sizes = [progress, math.log1p(scene.n_trials) / 5, math.log1p(n_edits) / 5]
+    sizes = [progress, math.log1p(scene.n_trials) / 5, math.log1p(n_options) / 5]
     return np.append(np.array(sizes, np.float32), _encode_tallies([memory.overall]))[None]
 
 
@@ -105,11 +175,13 @@ def _encode_tallies(tallies: Iterable[Tally]) -> Rows:
     )
 
 
-def _spread(edits: Sequence[Edit], priors: Mapping[str, float]) -> Rows:
-    """Return the log-probability of each edit when a kind is picked by its prior, then a site of it, then a choice, uniformly: (M,)."""
-    choices = Counter((edit.kind, edit.site) for edit in edits)
-    sites = Counter(kind for kind, _ in choices)
-    weights = {kind: priors.get(kind, 1.0) for kind in sites}
-    total = sum(weights.values())
-    shares = [weights[edit.kind] / total / sites[edit.kind] / choices[edit.kind, edit.site] for edit in edits]
+def _spread(options: Options) -> Rows:
+    """Return the log-probability of each option when a kind is picked by its prior, then a site of it, then a choice, uniformly: (M,)."""
+    places = [(move.script[0].kind, move.parent, move.script[0].site) for move in options.moves]
+    choices, of_kind = Counter(places), Counter(kind for kind, _, _ in set(places))
+    weights = np.exp(options.log_prior)
+    total = sum({place[0]: weight for place, weight in zip(places, weights, strict=True)}.values())
+    shares = [
+        weight / total / of_kind[place[0]] / choices[place] for place, weight in zip(places, weights, strict=True)
+    ]
     return np.log(np.array(shares, np.float32))

@@ -12,17 +12,21 @@ import numpy as np
 
 from policy.effects import log_expected_improvement
 from policy.protocol import Move
-from policy.tally import identify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from random import Random
 
+    from mutator.edit import Edit
     from policy.insight import Insight
     from policy.protocol import Parent, Scene
     from policy.traits import Floats, Traits
 
 N_PARENTS = 2
+MARGIN = 0.7  # bent sd: an edit that promises no more over the best program is not worth a trial, since no verdict would keep it
+MAX_OPTIONS = 256  # attention is quadratic in the sites, of which there are at most as many
 _LEAST_PRIOR = 1e-6
+_ARRAYS = ("mean", "deviation", "behind", "log_prior")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,41 +45,51 @@ class Options:
 
     @property
     def log_improvement(self) -> Floats:
-        """Log expected improvement over the best program."""
-        return log_expected_improvement(self.mean - self.behind, self.deviation)
+        """Log expected improvement by more than MARGIN over the best program."""
+        return log_expected_improvement(self.mean - self.behind - MARGIN, self.deviation)
+
+    def __getitem__(self, rows: Sequence[int]) -> Options:
+        arrays = (getattr(self, name)[list(rows)] for name in _ARRAYS)
+        return Options(tuple(self.moves[row] for row in rows), self.traits[rows], *arrays)
 
 
 def open_options(insight: Insight, scene: Scene, n_parents: int = N_PARENTS) -> Options | None:
     """List the edits that make new programs of the best ones; None where there are none."""
     parents, gains = insight.rank(scene.parents)
     behind = (gains[:1] - gains).tolist()
-    opened = ((parent, new_moves(insight, parent), gap) for parent, gap in zip(parents, behind, strict=True))
+    opened = ((parent, insight.new_edits(parent), gap) for parent, gap in zip(parents, behind, strict=True))
     parts = [_open(insight, *each, scene.priors) for each in islice(filter(itemgetter(1), opened), n_parents)]
     return _join(parts) if parts else None
 
 
-def new_moves(insight: Insight, parent: Parent) -> list[Move]:
-    """List the edits of a program that no trial has made of it, in whatever order."""
-    explored = insight.lineage.explored(parent.number)
-    return [Move(parent.number, (edit,)) for edit in parent.edits if identify(edit) not in explored]
+def rank(options: Options, stream: Random) -> list[int]:
+    """Return the rows of options, what promises most first; of equal promises any."""
+    promises = options.log_improvement + options.log_prior
+    return sorted(range(len(options)), key=lambda row: (-promises[row], stream.random()))
+
+
+def limit(options: Options, stream: Random, n: int = MAX_OPTIONS) -> Options:
+    """Take n options at most: the half that promises most, and of the others a sample, so that each enters some day."""
+    if len(options) <= n:
+        return options
+    ordered = rank(options, stream)
+    best, others = ordered[: n // 2], ordered[n // 2 :]
+    return options[sorted([*best, *stream.sample(others, n - len(best))])]
 
 
 def _open(
-    insight: Insight, parent: Parent, moves: Sequence[Move], behind: float, priors: Mapping[str, float]
+    insight: Insight, parent: Parent, edits: Sequence[Edit], behind: float, priors: Mapping[str, float]
 ) -> Options:
-    edits = [move.script[0] for move in moves]
+    moves = tuple(Move(parent.number, (edit,)) for edit in edits)
     traits = insight.describe(parent, edits)
     belief = insight.effects.believe(traits)
     log_prior = np.array([math.log(max(priors.get(edit.kind, 1.0), _LEAST_PRIOR)) for edit in edits])
-    return Options(tuple(moves), traits, belief.mean, belief.deviation, np.full(len(moves), behind), log_prior)
+    return Options(moves, traits, belief.mean, belief.deviation, np.full(len(moves), behind), log_prior)
 
 
 def _join(parts: Sequence[Options]) -> Options:
     whole, *others = parts
     for part in others:
-        arrays = [
-            np.concatenate([getattr(whole, name), getattr(part, name)])
-            for name in ("mean", "deviation", "behind", "log_prior")
-        ]
+        arrays = [np.concatenate([getattr(whole, name), getattr(part, name)]) for name in _ARRAYS]
         whole = Options((*whole.moves, *part.moves), whole.traits.join(part.traits), *arrays)
     return whole

@@ -1,25 +1,33 @@
-"""The ppo policy: a transformer that samples typed edits, beside a surrogate, and learns from every trial.
+"""The ppo policy: a transformer that samples typed edits, a process over their effects that picks among the samples, and PPO.
 
+A decision has four steps: list the edits of the best programs with what is believed of each (policy.options); sample them from the
+network; take the samples that promise most improvement; let edits that are surely good join them (policy.scripts).
+
+What it brings from other tasks (weights, kernel, prior) is in its checkpoint. In a campaign it learns from each trial by its beliefs and
+by what the network sees; the weights change only where that is asked for (`online`), because with a hundred trials it does not pay
+(docs/policy.md).
 A trial's old log-probability is not stored by `propose` but computed by `feedback`, before it changes a parameter. So what the policy
-becomes is a function of its seed and of (scene, trials) alone, and to recover is to take feedback without proposing.
+becomes is a function of its seed and of (scene, trials) alone.
 Bit for bit the same numbers come out of the same torch with the same number of threads.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from policy.checkpoint import read_checkpoint, write_checkpoint
+from policy.checkpoint import Schooling, read_checkpoint, write_checkpoint
 from policy.draw import draw_without_replacement, open_stream
+from policy.insight import Insight, replay
 from policy.learn import Step, block, improve, renormalise, roll_out
 from policy.memory import Memory
 from policy.network import EditNetwork, collate
 from policy.observe import observe
-from policy.protocol import Move, PolicyError
+from policy.options import limit, open_options, rank
+from policy.scripts import lengthen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,34 +37,77 @@ if TYPE_CHECKING:
 
     from mutator.edit import Edit
     from policy.observe import Observation
-    from policy.protocol import Scene, Tried
+    from policy.options import Options
+    from policy.protocol import Move, Scene, Tried
 
 TEMPERATURE = 0.5
 LEARNING_RATE = 1e-4
 WINDOW = 32  # trials that an update learns from
+N_SAMPLES = 50  # of the network, for one proposal
+_N_LENGTHENED = 4  # of them become scripts
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What may be left out, to see what it is worth."""
+
+    online: bool = False  # change weights in a campaign
+    reranked: bool = True  # take the samples that promise most; else as they were drawn
+    scripts: bool = True  # several edits at once
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What was shown at a scene, and what the network sees of it."""
+
+    scene: Scene
+    options: Options
+    observation: Observation
 
 
 class PpoPolicy:
     """Samples its network at a temperature, which is part of the policy and so of every log-probability."""
 
-    def __init__(self, seed: int, *, temperature: float = TEMPERATURE) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, *, temperature: float = TEMPERATURE, design: Design | None = None) -> None:
+        self._seed, self._design = seed, design or Design()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(open_stream(seed, "weights", 0).getrandbits(63))
-            self._network = EditNetwork(temperature)
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=LEARNING_RATE, eps=1e-5)
-        self._memory = Memory()
+            self.network = EditNetwork(temperature)
+        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, eps=1e-5)
+        self.memory = Memory()
         self._window: deque[Step] = deque(maxlen=WINDOW)
-        self._pending: dict[int, tuple[Scene, Observation]] = {}  # what was shown, by the first number proposed on it
+        self._views: dict[int, View] = {}  # that wait for feedback, by the first number proposed on each
+        self._due = False  # steps that the network has not learned from
+        self.take(Schooling())
+
+    def fork(self, seed: int, design: Design) -> PpoPolicy:
+        """Return a policy with the same network, not a copy of it, at the beginning of another campaign."""
+        other = PpoPolicy(seed, temperature=self.network.temperature, design=design)
+        other.network = self.network
+        return other
+
+    def take(self, schooling: Schooling) -> None:
+        """Begin a campaign with what was learned elsewhere."""
+        self.schooling = schooling
+        self.insight = Insight(schooling.kernel, schooling.prior)
 
     def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
-        """Sample at most n different edits of the incumbent, one after the other without replacement."""
-        if not scene.edits:
+        """Pick at most n different moves."""
+        view = self.look(scene)
+        if view is None:
             return ()
-        observation = self._remember(scene)
-        stream = open_stream(self._seed, "edits", scene.number)
-        drawn = draw_without_replacement(self._log_probs(observation).tolist(), n, stream)
-        return tuple(Move(scene.incumbent.number, (observation.edits[i],)) for i in drawn)
+        moves = self._pick(view, n)
+        self.insight.propose(scene, moves)
+        return moves
+
+    def _pick(self, view: View, n: int) -> tuple[Move, ...]:
+        stream = open_stream(self._seed, "edits", view.scene.number)
+        drawn = draw_without_replacement(self.log_probs(view.observation).tolist(), max(n, N_SAMPLES), stream)
+        if not self._design.reranked:
+            return tuple(view.options.moves[row] for row in drawn[:n])
+        samples = view.options[drawn]
+        best = rank(samples, stream)[: max(n, _N_LENGTHENED)]
+        return self._choose(view.scene, samples, best)[:n]
 
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Learn from the finished trials of one proposal, in the order of their numbers; later ones may be under way.
@@ -67,63 +118,79 @@ class PpoPolicy:
         if not trials:
             return
         number = trials[0].number
-        if number not in self._pending:
-            raise PolicyError(f"trial {number}: was not proposed since the last feedback; propose first")
-        scene, observation = self._pending.pop(number)
-        self._window.extend(self._steps(observation, trials))
+        view = self._views.pop(number, None)
+        self._views = {first: each for first, each in self._views.items() if first > number}
+        if view is not None and self._design.online:
+            self._window.extend(self.steps(view, trials))
+            self._due = bool(self._window)
         for trial in trials:
-            self._memory.add(trial, scene.graph)
-        if self._window:
-            centre = self._memory.overall.mean
-            rollout = roll_out(self._network, self._window, self._successor(scene, trials), centre=centre)
-            improve(self._network, self._optimizer, rollout)
+            graph = self.insight.learn(trial).graph
+            self.memory.add(trial, graph)
 
     def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
         """Look at the scenes and learn from the trials in the order in which it happened, one trial at a time."""
-        shown = deque(scenes)
-        for n_known, trial in enumerate((*trials, None)):
-            while shown and shown[0].n_known <= n_known:
-                self._remember(shown.popleft())
-            if trial is not None:
-                self.feedback([trial])
+        self.insight.recall(trials)
+        see = self.look if self._design.online else self.insight.see
+        replay(scenes, trials, see=see, propose=self.propose, learn=self.feedback)
 
     def save(self, path: Path) -> None:
-        """Write the weights and the optimizer's state; the campaign's own memory is in its ledger."""
-        write_checkpoint(path, self._network, self._optimizer)
+        """Write weights, the optimizer's state and the schooling; the campaign's own memory is in its ledger."""
+        write_checkpoint(path, self.network, self._optimizer, self.schooling)
 
     def load(self, path: Path) -> None:
-        """Start from the weights and the optimizer's state of a checkpoint.
+        """Start from a checkpoint, before a campaign.
 
         Raises: PolicyError: the file is no checkpoint of this network.
         """
-        read_checkpoint(path, self._network, self._optimizer)
+        self.take(read_checkpoint(path, self.network, self._optimizer))
 
-    def _remember(self, scene: Scene) -> Observation:
-        self._pending[scene.number] = scene, self._look(scene, scene.edits)
-        return self._pending[scene.number][1]
+    def look(self, scene: Scene) -> View | None:
+        """Take note of a scene; return what there is to choose from, None where there is nothing."""
+        self.insight.see(scene)
+        options = open_options(self.insight, scene)
+        if options is None:
+            return None
+        options = limit(options, open_stream(self._seed, "options", scene.number))
+        view = View(scene, options, observe(scene, options, self.memory))
+        self._views[scene.number] = view
+        if self._due:
+            self._improve(view.observation)
+        return view
 
-    def _look(self, scene: Scene, edits: Sequence[Edit]) -> Observation:
-        return observe(scene, edits, self._memory, open_stream(self._seed, "options", scene.number))
-
-    def _log_probs(self, observation: Observation) -> Tensor:
+    def log_probs(self, observation: Observation) -> Tensor:
+        """Return the log-probability of each option: (M,)."""
         with torch.no_grad():
-            return self._network.decide(collate([observation]))[0][0]  # (M,)
+            return self.network.decide(collate([observation]))[0][0]
 
-    def _steps(self, observation: Observation, trials: Sequence[Tried]) -> list[Step]:
-        rows: dict[tuple[Edit, ...], int] = {(edit,): row for row, edit in enumerate(observation.edits)}
-        known = [trial for trial in trials if trial.script in rows]
-        picked = tuple(rows[trial.script] for trial in known)
+    def shown(self, number: int) -> View:
+        """Return what was shown when this trial was proposed; it waits for feedback."""
+        return self._views[number]
+
+    def _choose(self, scene: Scene, samples: Options, best: Sequence[int]) -> tuple[Move, ...]:
+        """Make scripts of the best samples and put those first that promise most."""
+        if not self._design.scripts:
+            return tuple(samples.moves[row] for row in best)
+        parents = {parent.number: parent for parent in scene.parents}
+        made: dict[frozenset[Edit], tuple[float, Move]] = {}
+        for row in best:
+            move, promise = lengthen(self.insight, parents[samples.moves[row].parent], samples, row)
+            made.setdefault(frozenset(move.script), (promise + float(samples.log_prior[row]), move))
+        return tuple(move for _, move in sorted(made.values(), key=lambda each: -each[0]))
+
+    def _improve(self, successor: Observation) -> None:
+        rollout = roll_out(self.network, self._window, successor, centre=self.memory.overall.mean)
+        improve(self.network, self._optimizer, rollout)
+        self._due = False
+
+    def steps(self, view: View, trials: Sequence[Tried]) -> list[Step]:
+        """Return trials of one view as transitions of the network's own making, before it learns from them."""
+        rows = {(move.parent, move.script[0]): row for row, move in enumerate(view.options.moves)}
+        known = [trial for trial in trials if (trial.parent, trial.script[0]) in rows]
+        picked = tuple(rows[trial.parent, trial.script[0]] for trial in known)
         before = [picked[:i] for i in range(len(picked))]
         blocked = block((len(picked), len(rows)), before)
-        log_probs = renormalise(self._log_probs(observation).expand(blocked.shape), blocked)
+        log_probs = renormalise(self.log_probs(view.observation).expand(blocked.shape), blocked)
         return [
-            Step(observation, row, before[i], float(log_probs[i, row]), known[i].reward_total)
+            Step(view.observation, row, before[i], float(log_probs[i, row]), known[i].reward_total)
             for i, row in enumerate(picked)
         ]
-
-    def _successor(self, scene: Scene, trials: Sequence[Tried]) -> Observation | None:
-        """Look at what comes after these trials, as far as it is known: the same program, with these edits tried."""
-        tried = {edit for trial in trials for edit in trial.script}
-        left = [edit for edit in scene.edits if edit not in tried]
-        number = trials[-1].number + 1
-        return self._look(replace(scene, number=number), left) if left and number <= scene.n_trials else None

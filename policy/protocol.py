@@ -121,6 +121,21 @@ class Tried(Protocol):
         ...
 
     @property
+    def stopped(self) -> bool:
+        """Whether its run was ended early for what it promised: it is not ok, and no crash."""
+        ...
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it made a program that was known, and did not run: it is not ok, and says nothing new."""
+        ...
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was better beyond the noise and yet not kept, because of what it costs or because nobody can trust it."""
+        ...
+
+    @property
     def kept(self) -> bool:
         """Whether it became the incumbent."""
         ...

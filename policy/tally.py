@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from policy.protocol import PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from mutator.edit import Edit, Scalar
     from policy.protocol import Tried
@@ -51,6 +51,11 @@ class Tallies:
 
     def __getitem__(self, key: Hashable) -> Tally:
         return self._by_key.get(key, Tally())
+
+    @property
+    def known(self) -> Mapping[Hashable, Tally]:
+        """The tallies of the keys that have trials, the first tried first."""
+        return self._by_key
 
     def add(self, key: Hashable, trial: Tried) -> None:
         """Count one more trial of this key."""

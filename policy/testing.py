@@ -69,6 +69,9 @@ class Result:
     lead: float = 0.0
     ok: bool = True
     kept: bool = False
+    stopped: bool = False
+    repeats: bool = False
+    refused: bool = False
 
 
 def check_policy(make: Callable[[int], Policy]) -> None:

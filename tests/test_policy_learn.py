@@ -9,12 +9,17 @@ from graph.build import build_graph
 from graph.snapshot import Snapshot
 from mutator.edit import Edit
 from policy.draw import draw_without_replacement, open_stream
+from policy.effects import Kernel
+from policy.insight import Insight
 from policy.learn import Step, block, estimate_advantages, improve, renormalise, roll_out, scale_advantages
 from policy.memory import Memory
 from policy.network import EditNetwork, collate
 from policy.observe import Observation, observe
+from policy.options import open_options
 from policy.protocol import Scene
 from policy.testing import Program
+
+torch.set_num_threads(1)  # sums depend on it
 
 ARMS = (Edit("scale-literal", "a:/literal.lr", (("by", 2.0),)), Edit("flip-flag", "a:/literal.bias"))
 MANY = tuple(
@@ -27,7 +32,11 @@ GRAPH = build_graph(Snapshot({"a.py": b"lr = 0.1\ndropout = 0.2\nbias = True\n"}
 
 def look(edits: tuple[Edit, ...]) -> Observation:
     program = Program(0, (), GRAPH, tuple(edits))
-    return observe(Scene(program, (program,), 1, 20), edits, Memory(), open_stream(0, "test", 0))
+    scene = Scene(program, (program,), 1, 20)
+    options = open_options(Insight(Kernel()), scene)
+    assert options is not None
+    equal = replace(options, mean=0 * options.mean, deviation=1 + 0 * options.deviation)
+    return observe(scene, equal, Memory())
 
 
 @pytest.fixture

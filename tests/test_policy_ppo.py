@@ -1,5 +1,7 @@
 """The ppo policy as a campaign uses it: what it sees, what it proposes, that it learns, recovers and keeps checkpoints."""
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,15 +22,20 @@ from graph.code_graph import CodeGraph
 from graph.snapshot import Snapshot, python_files, read_snapshot
 from mutator.edit import Edit
 from mutator.shipped import default_grammar
-from policy.checkpoint import FORMAT
+from policy.checkpoint import ABOUT, FORMAT, Schooling
 from policy.content import encode_edits
 from policy.draw import open_stream
-from policy.make import make_policy
-from policy.memory import Memory
-from policy.observe import MAX_OPTIONS, observe
-from policy.ppo import PpoPolicy
+from policy.effects import Kernel
+from policy.gp import GpPolicy
+from policy.insight import Insight
+from policy.options import MAX_OPTIONS, limit, open_options
+from policy.ppo import Design, PpoPolicy
+from policy.prior import fit_prior
 from policy.protocol import PolicyError, Scene
 from policy.testing import Program, Result
+from policy.traits import describe
+
+torch.set_num_threads(1)  # sums depend on it
 
 SOURCE = """\
 import torch
@@ -56,14 +64,19 @@ def look(
     return Scene(program, (program,), number, n_trials, n_known)
 
 
+def learner(seed: int) -> PpoPolicy:
+    return PpoPolicy(seed, design=Design(online=True))
+
+
 def picked(policy: PpoPolicy, scene: Scene, n: int = 1) -> list[Edit]:
-    return [edit for move in policy.propose(scene, n) for edit in move.script]
+    return [move.script[0] for move in policy.propose(scene, n)]
 
 
 def pay(number: int, edit: Edit) -> Result:
     """A made-up trial: a digest decides what the edit earns."""
     dice = blake2b(edit.uri.encode(), digest_size=1).digest()[0] / 255
-    return Result(number, (edit,), -5.0 if dice < 0.1 else 4 * dice - 3, ok=dice >= 0.1, kept=dice > 0.9)
+    reward = -5.0 if dice < 0.1 else 4 * dice - 3
+    return Result(number, (edit,), reward, lead=reward, ok=dice >= 0.1, kept=dice > 0.9)
 
 
 def search(policy: PpoPolicy, batches: tuple[int, ...]) -> list[Result]:
@@ -115,13 +128,14 @@ def test_another_callee_number_or_operator_is_seen(old, new):
 
 @settings(max_examples=25, deadline=None)
 @given(edits=st.lists(st.sampled_from(EDITS), unique=True), n=st.integers(0, 9), number=st.integers(1, 50))
-def test_a_proposal_is_legal_and_names_no_edit_twice(edits, n, number):
-    proposed = picked(TAUGHT, look(edits, number, 50), n)
-    assert set(proposed) <= set(edits)
-    assert len(set(proposed)) == len(proposed) == min(n, len(edits))
+def test_a_proposal_is_legal_and_names_no_move_twice(edits, n, number):
+    moves = TAUGHT.propose(look(edits, number, 50), n)
+    assert {edit for move in moves for edit in move.script} <= {*edits, *TAUGHT.insight.ran_on(look((), 1).incumbent)}
+    assert len({frozenset(move.script) for move in moves}) == len(moves) <= n
+    assert (len(moves) > 0) is (n > 0 and {*edits} > {*TAUGHT.insight.ran_on(look((), 1).incumbent)} & {*edits})
 
 
-TAUGHT = make_policy("ppo", 0)
+TAUGHT = PpoPolicy(0)
 search(TAUGHT, (2, 3))
 
 
@@ -134,44 +148,113 @@ def test_it_proposes_legal_edits_of_a_real_target_and_learns_from_them():
     policy.feedback([pay(number, edit) for number, edit in enumerate(proposed, 1)])
 
 
-def test_of_a_scene_that_is_too_large_every_edit_enters_some_day():
+def test_of_a_scene_that_is_too_large_the_best_enter_and_every_edit_some_day():
     edits = tuple(replace(EDITS[0], choice=(("by", 1.0 + i / 1000),)) for i in range(2 * MAX_OPTIONS))
-    seen = [observe(look(edits, n, 99), edits, Memory(), open_stream(0, "options", n)).edits for n in range(1, 21)]
+    insight = Insight(Kernel())
+    every = open_options(insight, look(edits, 1, 99))
+    every = replace(every, mean=np.linspace(-1.0, 1.0, len(every)), deviation=np.ones(len(every)))
+    seen = [{m.script[0] for m in limit(every, open_stream(0, "options", n)).moves} for n in range(1, 21)]
     assert all(len(entering) == MAX_OPTIONS for entering in seen)
     assert set().union(*seen) == set(edits)
+    best = {every.moves[row].script[0] for row in (-every.log_improvement).argsort()[: MAX_OPTIONS // 4]}
+    assert all(best <= entering for entering in seen)
 
 
-def test_every_update_changes_the_parameters(tmp_path):
-    policy = PpoPolicy(0)
-    states = [state_digest(policy, tmp_path)]
+def test_weights_change_with_every_trial_where_that_is_asked_for_and_else_never(tmp_path):
+    policy, frozen = learner(0), PpoPolicy(0)
+    states, before = [state_digest(policy, tmp_path)], state_digest(frozen, tmp_path)
     for batch in (1, 2):
         search(policy, (batch,))
+        policy.look(look(EDITS, 50))
         states.append(state_digest(policy, tmp_path))
+    search(frozen, (1, 2))
     assert len(set(states)) == 3
+    assert state_digest(frozen, tmp_path) == before
 
 
-def test_what_paid_is_proposed_more_often_afterwards():
-    policy = PpoPolicy(0)
+@pytest.mark.parametrize("make", [PpoPolicy, learner])
+def test_what_paid_is_proposed_more_often_afterwards(make):
+    policy = make(0)
     scene = look(EDITS, 1, 100)
-    paying = {edit for edit in EDITS if edit.site.endswith("weight_decay")}
+    paying = {edit for edit in EDITS if edit.kind == "swap-activation"}
 
     def share() -> float:
-        return sum(picked(policy, replace(scene, number=100 + i))[0] in paying for i in range(60)) / 60
+        shown = (replace(scene, number=100 + i, n_known=99 + i) for i in range(60))
+        return sum(not paying.isdisjoint(policy.propose(each, 1)[0].script) for each in shown) / 60
 
     before = share()
-    for number in range(1, 13):
-        (edit,) = picked(policy, replace(scene, number=number))
-        policy.feedback([Result(number, (edit,), 2.0 if edit in paying else -1.0)])
+    told = [*sorted(paying, key=str)[::2], *[edit for edit in EDITS if edit not in paying][::3]]
+    for number, edit in enumerate(told, 1):
+        policy.look(replace(scene, number=number, n_known=number - 1))
+        gain = 2.0 if edit in paying else -1.0
+        policy.feedback([Result(number, (edit,), gain, lead=gain)])
     assert share() > before + 0.2
 
 
+def test_several_edits_that_are_surely_good_are_tried_together():
+    policy, scene = PpoPolicy(0), look(EDITS, 1, 100)
+    good = [next(e for e in EDITS if e.site.endswith(end)) for end in ("weight_decay", "bias", "lr")]
+    policy.look(scene)
+    for number, edit in enumerate(good * 4, 1):
+        policy.feedback([Result(number, (edit,), 3.0, lead=5.0)])
+    left = [edit for edit in EDITS if edit.site not in {each.site for each in good}]
+    moves = policy.propose(look(left, 50, 100), 1)
+    assert {edit.site for edit in good} <= {edit.site for edit in moves[0].script}
+    assert policy.propose(look(left, 50, 100), 1) == moves
+    alone = PpoPolicy(0, design=Design(scripts=False))
+    assert all(len(move.script) == 1 for move in alone.propose(scene, 9))
+
+
+@pytest.mark.parametrize("make", [PpoPolicy, GpPolicy])
+def test_what_is_under_way_is_not_proposed_again_nor_after_recovery(make):
+    scenes = [look(EDITS, number, n_known=0) for number in range(1, 8)]
+    live, recovered = make(3), make(3)
+    moves = [live.propose(scene, 1)[0] for scene in scenes]
+    assert len({frozenset(move.script) for move in moves}) == len(moves)
+    trials = [Result(n, move.script, 1.0, lead=1.0) for n, move in enumerate(moves[:2], 1)]
+    recovered.recover(scenes, trials)
+    live.feedback(trials[:1])
+    live.feedback(trials[1:])
+    later = look(EDITS, 8, n_known=2)
+    assert recovered.propose(later, 1) == live.propose(later, 1)
+    assert frozenset(live.propose(later, 1)[0].script) not in {frozenset(move.script) for move in moves}
+
+
+def test_a_program_that_was_known_teaches_nothing_and_a_stopped_run_less_than_a_crash():
+    edit = next(edit for edit in EDITS if edit.kind == "flip-flag")
+
+    def believed(**ended: bool) -> float:
+        policy = PpoPolicy(0)
+        policy.look(look(EDITS, 1))
+        policy.feedback([Result(1, (edit,), -1.0, lead=math.nan, ok=False, **ended)])
+        return float(policy.insight.effects.believe(policy.insight.describe(look(EDITS, 1).incumbent, [edit])).mean[0])
+
+    expected = float(Kernel().expect(describe(GRAPH, [edit]))[0])
+    assert believed(repeats=True) == expected
+    assert expected > believed(stopped=True) > believed()
+
+
+@pytest.mark.parametrize("make", [PpoPolicy, GpPolicy])
+def test_nothing_is_made_of_a_program_that_was_refused(make):
+    def parent_of_next(*, refused: bool) -> int:
+        policy, edit = make(0), EDITS[0]
+        policy.propose(look(EDITS, 1), 1)
+        policy.feedback([Result(1, (edit,), 3.0, lead=20.0, refused=refused)])
+        better = Program(1, (edit,), GRAPH, EDITS[1:])
+        root = Program(0, (), GRAPH, EDITS[1:])
+        return policy.propose(Scene(root, (root, better), 2, 20, 1), 1)[0].parent
+
+    assert (parent_of_next(refused=False), parent_of_next(refused=True)) == (1, 0)
+
+
 def test_an_edit_that_it_could_not_have_proposed_is_remembered_and_not_learned_from(tmp_path):
-    policy = PpoPolicy(0)
+    policy = learner(0)
     policy.propose(look(EDITS[1:], 1), 1)
     before = state_digest(policy, tmp_path)
-    policy.feedback([Result(1, EDITS[:1], 3.0)])
+    policy.feedback([Result(1, EDITS[:1], 3.0, lead=3.0)])
+    policy.look(look(EDITS, 2))
     assert state_digest(policy, tmp_path) == before
-    assert policy._memory.edits[EDITS[0].kind, EDITS[0].site, EDITS[0].choice].n == 1
+    assert policy.memory.edits[EDITS[0].kind, EDITS[0].site, EDITS[0].choice].n == 1
 
 
 def test_feedback_without_a_proposal_is_refused():
@@ -179,9 +262,10 @@ def test_feedback_without_a_proposal_is_refused():
         PpoPolicy(0).feedback([Result(3, EDITS[:1], 1.0)])
 
 
-def test_a_recovered_policy_is_bit_for_bit_the_one_that_was_not_interrupted(tmp_path):
+@pytest.mark.parametrize("make", [PpoPolicy, learner])
+def test_a_recovered_policy_is_bit_for_bit_the_one_that_was_not_interrupted(tmp_path, make):
     for window in (1, 3):
-        live, recovered, other = PpoPolicy(5), PpoPolicy(5), PpoPolicy(6)
+        live, recovered, other = make(5), make(5), make(6)
         scenes, trials = search_ahead(live, 7, window)
         recovered.recover(scenes, trials)
         assert state_digest(recovered, tmp_path) == state_digest(live, tmp_path)
@@ -194,31 +278,48 @@ def test_a_recovered_policy_is_bit_for_bit_the_one_that_was_not_interrupted(tmp_
 
 
 def test_what_was_under_way_is_recovered_as_it_was_seen(tmp_path):
-    live, late = PpoPolicy(5), PpoPolicy(5)
+    live, late = learner(5), learner(5)
     scenes, trials = search_ahead(live, 7, 3)
     late.recover([replace(scene, n_known=min(scene.number - 1, len(trials))) for scene in scenes], trials)
     assert state_digest(late, tmp_path) != state_digest(live, tmp_path)
 
 
 def test_another_process_makes_the_same_policy_of_the_same_trials(tmp_path):
-    policy = make_policy("ppo", 5)
+    policy = learner(5)
     search(policy, (2, 1))
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_policy_ppo as t; from pathlib import Path; "
-    code += f"p = t.make_policy('ppo', 5); t.search(p, (2, 1)); print(t.state_digest(p, Path({str(tmp_path)!r})))"
+    code += f"p = t.learner(5); t.search(p, (2, 1)); print(t.state_digest(p, Path({str(tmp_path)!r})))"
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == state_digest(policy, tmp_path)
 
 
 def test_a_checkpoint_holds_weights_and_optimizer(tmp_path):
-    taught, fresh = PpoPolicy(1), PpoPolicy(2)
-    search(taught, (2,))
+    taught, fresh = learner(1), learner(2)
+    search(taught, (2, 1))
     taught.save(tmp_path / "policy.safetensors")
     fresh.load(tmp_path / "policy.safetensors")
     assert state_digest(fresh, tmp_path) == state_digest(taught, tmp_path)
     assert any(name.startswith("optimizer.") for name in load_file(tmp_path / "policy.safetensors"))
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
     search(fresh, (1,))  # and it goes on learning
+
+
+def test_a_checkpoint_holds_what_other_targets_promise(tmp_path):
+    taught, fresh = PpoPolicy(1), PpoPolicy(2)
+    traits = describe(GRAPH, EDITS)
+    prior = fit_prior(traits, np.arange(len(traits), dtype=float), np.ones(len(traits)))
+    taught.take(Schooling(Kernel(mean=-0.3), prior, '{"seed": 1}'))
+    taught.save(tmp_path / "policy.safetensors")
+    fresh.load(tmp_path / "policy.safetensors")
+    found = fresh.schooling
+    assert (found.kernel, found.recipe) == (Kernel(mean=-0.3), '{"seed": 1}')
+    assert (found.prior.promise(traits) == prior.promise(traits)).all()
+    assert fresh.propose(look(EDITS, 1), 3) != PpoPolicy(2).propose(look(EDITS, 1), 3)
+
+
+def about(kernel=()):
+    return {ABOUT: json.dumps({"format": FORMAT, "kernel": dict(kernel) if kernel is not None else None})}
 
 
 def spoil_shape(tensors):
@@ -242,11 +343,44 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line_and_changes_nothi
     policy, path = PpoPolicy(0), tmp_path / "policy.safetensors"
     before = state_digest(policy, tmp_path)
     policy.save(path)
-    save_file(spoil(load_file(path)), path, metadata={"format": FORMAT})
+    save_file(spoil(load_file(path)), path, metadata=about())
     with pytest.raises(PolicyError, match="this network has") as caught:
         policy.load(path)
     assert "\n" not in str(caught.value)
     assert state_digest(policy, tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"),
+    [
+        (None, "its kernel cannot be read"),
+        ({"any": "x"}, "its kernel cannot be read"),
+        ({"any": math.inf}, "its kernel is not finite"),
+        ({"no": 1}, "its kernel cannot be read"),
+    ],
+)
+def test_a_kernel_that_makes_no_sense_is_refused(tmp_path, kernel, said):
+    path = tmp_path / "policy.safetensors"
+    PpoPolicy(0).save(path)
+    save_file(load_file(path), path, metadata=about(kernel))
+    with pytest.raises(PolicyError, match=said):
+        PpoPolicy(0).load(path)
+
+
+@pytest.mark.parametrize("part", ["kinds", "sites", "weights"])
+def test_a_prior_that_does_not_fit_is_refused(tmp_path, part):
+    policy, path = PpoPolicy(0), tmp_path / "policy.safetensors"
+    traits = describe(GRAPH, EDITS)
+    policy.take(Schooling(Kernel(), fit_prior(traits, np.zeros(len(traits)), np.ones(len(traits)))))
+    policy.save(path)
+    tensors = load_file(path)
+    save_file(
+        {**tensors, f"prior.{part}": tensors[f"prior.{part}"][:-1].clone()},
+        path,
+        metadata=about(),
+    )
+    with pytest.raises(PolicyError, match="its prior does not fit"):
+        policy.load(path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x80\x04N."])

@@ -50,7 +50,8 @@ def test_a_campaign_whose_trials_contradict_the_promises_trusts_them_less():
         excess = experience.fit(kernel).believe(left).mean - kernel.expect_unpromised(left)
         return float(excess @ np.sign(left.promise))
 
-    assert believed(-1.0) < 2.0 < believed(1.0)  # 4 is promised
+    assert believed(-1.0) < -1.0  # 4 is promised
+    assert believed(1.0) > 1.0
 
 
 @pytest.mark.parametrize("gain", [-40.0, -3.0, -0.1, 0.2, 2.0, 50.0])

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
 from harness.landscape.walk import walk
-from policy.make import make_policy
+from policy.make import make_policy, make_ppo
+from targets.shipped import shipped_landscapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.landscape.ground import Ground
     from harness.landscape.landscape import Landscape
+    from policy.protocol import Policy
 
 FAMILY_SEED = 1000  # of the benchmark: no tuning and no training may see its tasks
 _TARGET = "bytelm"  # whose edits the synthetic tasks stand on
@@ -72,8 +74,9 @@ def play(job: Job) -> Played:
     Raises: PolicyError: the policy cannot be made. TargetError: there is no such target.
     """
     landscape = _open(job.task, job.seed if job.task.family is not None else 0)
+    policy = _school(job.task, job.seed) if job.policy == "ppo" else make_policy(job.policy, job.seed)
     began_s = time.process_time()
-    course = walk(landscape, make_policy(job.policy, job.seed), seed=job.seed, n_trials=job.n_trials)
+    course = walk(landscape, policy, seed=job.seed, n_trials=job.n_trials)
     gains = tuple(round(gain, 6) for gain in course.gains)
     return Played(job.task.name, job.policy, job.seed, gains, course.n_runs, time.process_time() - began_s)
 
@@ -96,6 +99,19 @@ def play_all(jobs: Sequence[Job], *, n_processes: int, n_together: int) -> Itera
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _school(task: Task, seed: int) -> Policy:
+    """Make the ppo policy that ships with what it may know: of a family its other tasks, of a target all landscapes but its own."""
+    from harness.pretrain import schooling_of  # noqa: PLC0415 - brings torch
+
+    policy = make_ppo(seed)
+    policy.take(schooling_of(task.family.seed) if task.family is not None else schooling_of(_others(task.target)))
+    return policy
+
+
+def _others(target: str) -> tuple[str, ...]:
+    return tuple(name for name in shipped_landscapes() if name != target)
 
 
 @lru_cache(maxsize=8)

@@ -41,6 +41,7 @@ _COMMANDS = {
         "harness.cli.verify", "Check a campaign: digests, lineage, edits, verdicts; measure the best again."
     ),
     "report": _Lazy("harness.cli.campaign", "Write a campaign's report: one offline HTML file."),
+    "policy": _Lazy("harness.cli.policy", "Show what the ppo policy had to choose from, and what it learned."),
     "export": _Lazy(
         "harness.cli.export", "Write a campaign for other tools: TSV, JSONL, Parquet, Optuna, Perfetto, trackers."
     ),

@@ -30,7 +30,7 @@ def bench() -> None:
 
 @bench.command()
 @click.argument("target", required=False)
-@click.option("--policy", "names", multiple=True, metavar="NAME", help="Several may be given.  [default: all but ppo]")
+@click.option("--policy", "names", multiple=True, metavar="NAME", help="Several may be given.  [default: all]")
 @click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="Walks per policy and task.")
 @click.option("--trials", type=click.IntRange(1), default=200, show_default=True, help="Length of each.")
 @click.option(
@@ -61,7 +61,7 @@ def policies(  # noqa: PLR0913 -- the parameters of a command are its options
     Without a TARGET on landscapes: the measured ones that ship, and synthetic families. With one, by campaigns that train.
     Writes results.jsonl, table.md and regret.svg (without a TARGET) to --out. docs/benchmark.md says what it all means.
     """
-    names = names or tuple(name for name in OWN if name != "ppo")
+    names = names or tuple(OWN)
     for name in names:
         refuse_unknown(name)
     if quick:

@@ -264,7 +264,7 @@ def search(  # noqa: PLR0913 -- the parameters of a command are its options
         allow_self_reported=allow_self_reported,
     )
     with _open_ledger(out, settings, chosen_window=window) as ledger:
-        searcher = _start_policy(policy, seed, checkpoint)
+        searcher = start_policy(policy, seed, checkpoint)
         session = Session(out, click.echo, slots, guards)
         with runner:
             record = Campaign(found, ledger, ObjectStore(out), session).run(runner, searcher)
@@ -300,7 +300,11 @@ def _launch(name: str) -> Launch:
     return "exec" if name == "exec" else "zygote"
 
 
-def _start_policy(name: str, seed: int, checkpoint: Path | None) -> Policy:
+def start_policy(name: str, seed: int, checkpoint: Path | None) -> Policy:
+    """Make the policy of a campaign as its settings say.
+
+    Raises: PolicyError: there is no such policy, or it does not start from this checkpoint.
+    """
     policy = make_policy(name, seed)
     if checkpoint is not None:
         if not isinstance(policy, Learner):

@@ -164,10 +164,9 @@ class Synthetic:
 
 def generate(ground: Ground, family: Family, task: int) -> Synthetic:
     """Invent one task of a family on a target's edits; equal arguments give equal landscapes."""
-    common, stream = np.random.default_rng([family.seed]), np.random.default_rng([family.seed, task, 1])
-    mix = _Mix(family.rho, math.sqrt(1 - family.rho**2))
+    common, stream = _open_streams(family, task)
+    mix = _Mix.of(family)
     effects = _draw_effects(ground, family, mix, common, stream)
-    effects[ground.inert] = 0.0
     pairs, meeting = _draw_pairs(ground, family, mix, common, stream)
     crashing = _draw_crashes(ground, family, mix, common, stream)
     crashing |= meeting & (_symmetric(stream, len(effects)) > _quantile(family.crashes))
@@ -179,12 +178,28 @@ def generate(ground: Ground, family: Family, task: int) -> Synthetic:
     )
 
 
+def invent_effects(ground: Ground, family: Family, task: int) -> Floats:
+    """Return what the single edits of a task gain, in sd of a run, whether they crash or not: (M,). Cheaper than the whole task."""
+    effects = _draw_effects(ground, family, _Mix.of(family), *_open_streams(family, task))
+    gains: Floats = effects / float(np.median(np.abs(effects[~ground.inert]))) / family.noise
+    return gains
+
+
+def _open_streams(family: Family, task: int) -> tuple[Generator, Generator]:
+    """Return what a family's tasks have in common, and a task's own."""
+    return np.random.default_rng([family.seed]), np.random.default_rng([family.seed, task, 1])
+
+
 @dataclass(frozen=True, slots=True)
 class _Mix:
     """How what is shared and what is private add up to a variance of 1."""
 
     shared: float
     private: float
+
+    @classmethod
+    def of(cls, family: Family) -> _Mix:
+        return cls(family.rho, math.sqrt(1 - family.rho**2))
 
     def __call__(self, shared: Floats, private: Floats) -> Floats:
         return self.shared * shared + self.private * private
@@ -202,7 +217,7 @@ def _draw_effects(ground: Ground, family: Family, mix: _Mix, common: Generator, 
     sharpness = _SHARPNESS * np.exp(0.3 * stream.standard_normal(n_sites))[ground.sites]
     curves = sharpness * (2 * doublings * optimum - doublings**2) + _ROUGHNESS * own
     effects = np.where(np.isnan(ground.doublings), np.sign(choices) * np.abs(choices) ** _TAIL, curves)
-    return np.where(tuned, -np.abs(effects), effects)
+    return np.where(ground.inert, 0.0, np.where(tuned, -np.abs(effects), effects))
 
 
 def _levels(ground: Ground) -> tuple[tuple[int, Ints], tuple[int, Ints]]:

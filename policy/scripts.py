@@ -1,0 +1,69 @@
+"""Scripts of several edits: what is believed to gain alone is tried together, while the whole promises more with each edit.
+
+A night has a hundred trials, and a program that is a little better is not kept: several small gains are, at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from policy.effects import log_expected_improvement
+from policy.options import MARGIN
+from policy.protocol import Move
+
+if TYPE_CHECKING:
+    from mutator.edit import Edit
+    from policy.insight import Insight
+    from policy.options import Options
+    from policy.protocol import Parent
+    from policy.traits import Floats, Traits
+
+MOST_EDITS = 4
+_POOL = 24  # edits that may join
+_SURE = 0.7  # deviations by which an edit has to be believed to gain before it joins others
+_LEAST_GAIN = 1e-3  # of the log expected improvement
+_LEAST_VARIANCE = 1e-9
+
+
+def lengthen(insight: Insight, parent: Parent, options: Options, row: int) -> tuple[Move, float]:
+    """Let edits of the same program join an option; return the script with its log expected improvement."""
+    behind = options.behind[row]
+    traits, edits = _pool(insight, parent, options, row)
+    mean, covariance = insight.effects.believe(traits).mean, insight.effects.covary(traits)
+    chosen = [0]
+    value = _value(mean[0] - behind, covariance[0, 0])
+    while len(chosen) < MOST_EDITS:
+        sites = {edits[i].site for i in chosen}
+        free = [i for i, edit in enumerate(edits) if edit.site not in sites]
+        means = mean[chosen].sum() + mean[free] - behind
+        variances = covariance[np.ix_(chosen, chosen)].sum() + np.diag(covariance)[free]
+        values = _value(means, variances + 2 * covariance[np.ix_(free, chosen)].sum(1))
+        better = (i for i in np.argsort(-values, kind="stable") if values[i] > value + _LEAST_GAIN)
+        new = (i for i in better if insight.is_new(parent, [edits[j] for j in (*chosen, free[i])]))
+        joined = next(new, None)
+        if joined is None:
+            break
+        value = values[joined]
+        chosen.append(free[joined])
+    return Move(parent.number, tuple(edits[i] for i in chosen)), float(value)
+
+
+def _pool(insight: Insight, parent: Parent, options: Options, row: int) -> tuple[Traits, list[Edit]]:
+    """Return the option's edit, then those that may join it, the best first."""
+    open_rows = [i for i, move in enumerate(options.moves) if move.parent == parent.number and i != row]
+    ran = insight.ran_on(parent)
+    edits = [*(options.moves[i].script[0] for i in open_rows), *ran]
+    mean, deviation = options.mean[open_rows], options.deviation[open_rows]
+    if ran:
+        belief = insight.effects.believe(insight.describe(parent, ran))
+        mean, deviation = np.concatenate([mean, belief.mean]), np.concatenate([deviation, belief.deviation])
+    joining = [i for i in np.argsort(-mean, kind="stable") if mean[i] > _SURE * deviation[i]][:_POOL]
+    chosen = [options.moves[row].script[0], *(edits[i] for i in joining)]
+    return insight.describe(parent, chosen), chosen
+
+
+def _value(mean: Floats, variance: Floats) -> Floats:
+    """Return the log expected improvement by more than MARGIN."""
+    return log_expected_improvement(mean - MARGIN, np.sqrt(np.maximum(variance, _LEAST_VARIANCE)))
