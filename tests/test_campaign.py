@@ -257,9 +257,11 @@ def test_crashes_in_a_row_pause_the_campaign_and_the_same_command_goes_on(tmp_pa
 def test_a_campaign_leaves_a_checkpoint_that_the_next_one_starts_from(finished, tmp_path):
     checkpoint = finished[0] / "policy.safetensors"
     options = ["search", "toy", "--trials", 2, "--seed", 3, "--out"]
-    done = codegraft(*options, tmp_path / "next", "--checkpoint", checkpoint)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "next" / "policy.safetensors").read_bytes() != checkpoint.read_bytes()
+    for name, start in (("next", ["--checkpoint", checkpoint]), ("fresh", ["--policy", "ppo@"])):
+        done = codegraft(*options, tmp_path / name, *start)
+        assert done.returncode == 0, done.stderr
+    left = [(tmp_path / name / "policy.safetensors").read_bytes() for name in ("next", "fresh")]
+    assert left[0] == checkpoint.read_bytes() != left[1]  # a campaign changes no weights
     checkpoint = tmp_path / "noise"
     checkpoint.write_bytes(b"no checkpoint")
     done = codegraft(*options, tmp_path / "none", "--checkpoint", checkpoint)
