@@ -4,8 +4,7 @@ A decision has four steps: list the edits of the best programs with what is beli
 network; take the samples that promise most improvement; let edits that are surely good join them (policy.scripts).
 
 What it brings from other tasks (weights, kernel, prior) is in its checkpoint. In a campaign it learns from each trial by its beliefs and
-by what the network sees; the weights change only where that is asked for (`online`), because with a hundred trials it does not pay
-(docs/policy.md).
+by what the network sees; the weights change only where that is asked for (`online`).
 A trial's old log-probability is not stored by `propose` but computed by `feedback`, before it changes a parameter. So what the policy
 becomes is a function of its seed and of (scene, trials) alone.
 Bit for bit the same numbers come out of the same torch with the same number of threads.
