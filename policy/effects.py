@@ -147,7 +147,7 @@ class Experience:
         ]
         if new:
             self._traits = script[new] if self._traits is None else self._traits.join(script[new])
-        bent, variance = _read(gain, n_runs)
+        bent, variance = read_gain(gain, n_runs)
         self._scripts.append(columns)
         self._gains.append(bent)
         self._variances.append(variance)
@@ -198,8 +198,8 @@ class Effects:
         return np.asarray(self.scale * self.root @ (self.made_of @ self.kernel.covary(self.tried, traits)))
 
 
-def _read(gain: float, n_runs: float) -> tuple[float, float]:
-    """Return the bent gain that a trial tells, and its variance."""
+def read_gain(gain: float, n_runs: float) -> tuple[float, float]:
+    """Return the bent gain that a trial tells, and its variance; NaN is a failure, no run one that was stopped."""
     if not n_runs:
         return _STOPPED
     return (FAILED_GAIN, _FAILED_VARIANCE) if math.isnan(gain) else (bend(gain), slope(gain) ** 2 / n_runs)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from policy.effects import FAILED_GAIN, Kernel, bend, slope
+from policy.effects import Kernel, read_gain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +61,8 @@ def fit_kernel(tasks: Sequence[Measured], *, n_steps: int) -> tuple[Kernel, floa
 
 def _compare(task: Measured) -> dict[str, Tensor]:
     """Return what a kernel's terms are made of."""
-    traits, failed = task.traits, np.isnan(task.gains)
-    gains = np.nan_to_num(task.gains)
+    traits = task.traits
+    bent, noise = np.array([read_gain(*each) for each in zip(task.gains, task.n_runs, strict=True)]).T
     doublings, numbers = np.nan_to_num(traits.doublings), ~np.isnan(traits.doublings)
     squares = (traits.content**2).sum(1)
     arrays = {
@@ -73,8 +73,8 @@ def _compare(task: Measured) -> dict[str, Tensor]:
         "neither": np.outer(~numbers, ~numbers).astype(float),
         "moved": np.outer(doublings, doublings),
         "numbers": numbers.astype(float),
-        "bent": np.where(failed, FAILED_GAIN, [bend(gain) for gain in gains]),
-        "noise": np.where(failed, 0.05, np.array([slope(gain) for gain in gains]) ** 2 / task.n_runs),
+        "bent": bent,
+        "noise": noise,
         "squares": doublings**2,
     }  # fmt: skip
     return {name: torch.from_numpy(np.asarray(array, np.float64)) for name, array in arrays.items()}

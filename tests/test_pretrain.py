@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -66,13 +68,9 @@ def test_the_network_learns_to_propose_what_hindsight_says(network):  # noqa: F8
 def test_equal_plans_make_equal_checkpoints_and_other_seeds_others(tmp_path):
     made = {}
     for name, seed in (("one", 0), ("same", 0), ("other", 1)):
-        pretrain(Plan(**{**vars_of(TINY), "seed": seed}), lambda _: None).save(tmp_path / name)
+        pretrain(replace(TINY, seed=seed), lambda _: None).save(tmp_path / name)
         made[name] = (tmp_path / name).read_bytes()
     assert made["one"] == made["same"] != made["other"]
-
-
-def vars_of(plan: Plan) -> dict[str, object]:
-    return {name: getattr(plan, name) for name in Plan.__slots__}
 
 
 def test_a_checkpoint_goes_on_from_another_with_what_it_may_know(tmp_path):
