@@ -1,4 +1,4 @@
-.PHONY: setup demo check test slow attack faults bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-records bench-distance bench-stopping bench-throughput signatures clean browser bubblewrap
+.PHONY: setup demo check test slow attack faults bench bench-callgraph bench-graph bench-identity bench-context bench-edits bench-peer bench-records bench-distance bench-stopping bench-throughput signatures clean browser bubblewrap
 
 BIN := .venv/bin
 
@@ -56,6 +56,9 @@ bench-context: setup  # REPOS=folders
 bench-edits: setup  # REPOS=folders named as in bench/recipes; the second half trains a sample for a few steps
 	$(BIN)/python -m bench.edit_speed $(REPOS)
 	$(BIN)/python -m bench.mutate $(REPOS) $(OPTIONS)
+
+bench-peer: setup  # OPTIONS='--peer PYTHON' of an environment with autoresearch-rl 0.5.0 plays its policies too
+	$(BIN)/python -m bench.peer_landscape $(OPTIONS)
 
 bench-records: setup  # REPO=a checkout of karpathy/autoresearch, or of karpathy/nanochat at the parent of 6ed7d1d
 	$(BIN)/python -m bench.records $(REPO)
