@@ -75,11 +75,7 @@ def pretrain(plan: Plan, announce: Callable[[str], None]) -> PpoPolicy:
     """
     policy = make_ppo(plan.seed, Path(plan.start) if plan.start else None)
     schooling = schooling_of(plan.landscapes)
-    lessons = []
-    for number in range(plan.n_walks):
-        lessons += _attend(policy, plan, number)
-        if (number + 1) % 10 == 0:
-            announce(f"lessons    {number + 1}/{plan.n_walks} walks  {len(lessons)} scenes")
+    lessons = take_lessons(policy, plan, announce)
     if lessons:
         imitate(policy.network, lessons, n_epochs=plan.n_epochs, seed=plan.seed, announce=announce)
     for number in range(plan.n_rounds):
@@ -92,6 +88,16 @@ def pretrain(plan: Plan, announce: Callable[[str], None]) -> PpoPolicy:
         replace(schooling, recipe=json.dumps({"plan": asdict(plan), "digests": _digests(plan)}, sort_keys=True))
     )
     return policy
+
+
+def take_lessons(policy: PpoPolicy, plan: Plan, announce: Callable[[str], None]) -> list[Lesson]:
+    """Search the plan's tasks and note every few trials what would have been right."""
+    lessons: list[Lesson] = []
+    for number in range(plan.n_walks):
+        lessons += _attend(policy, plan, number)
+        if (number + 1) % 10 == 0:
+            announce(f"lessons    {number + 1}/{plan.n_walks} walks  {len(lessons)} scenes")
+    return lessons
 
 
 @lru_cache

@@ -103,11 +103,14 @@ def _pad_relations(relations: Sequence[Tensor], lengths: Sequence[Sequence[int]]
 
 
 class EditNetwork(nn.Module):  # type: ignore[misc]  # torch is read as Any (pyproject.toml)
-    """Observations in; the log-probability of every option and the value of the campaign out."""
+    """Observations in; the log-probability of every option and the value of the campaign out.
 
-    def __init__(self, temperature: float) -> None:
+    flat: one head for all options, in the place of those for kinds, sites and choices; for ablations.
+    """
+
+    def __init__(self, temperature: float, *, flat: bool = False) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature, self.flat = temperature, flat
         self.read_scene = nn.Linear(SCENE_WIDTH, WIDTH)
         self.read_kind = nn.Linear(KIND_WIDTH, WIDTH)
         self.read_site = nn.Linear(PLACE_WIDTH, WIDTH)
@@ -152,7 +155,8 @@ class EditNetwork(nn.Module):  # type: ignore[misc]  # torch is read as Any (pyp
         pointer = (self.query(kinds) * self.key(sites)).sum(-1) / math.sqrt(WIDTH)
         choice = self.choice_head(torch.cat([self.read_option(batch.options), kinds, sites], -1))[..., 0]
         choice = choice + softplus(self.trust) * batch.log_improvement
-        return Heads(self.kind_head(kinds)[..., 0], pointer, choice), self.value_head(tokens[:, 0])[..., 0]
+        kind, above = self.kind_head(kinds)[..., 0], 0.0 if self.flat else 1.0
+        return Heads(above * kind, above * pointer, choice), self.value_head(tokens[:, 0])[..., 0]
 
     def attend(self, batch: Batch) -> Tensor:
         """Return how much of the campaign's token is made of each token in the last layer, the mean over heads: (B, T), rows sum to 1.

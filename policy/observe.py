@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -104,6 +104,32 @@ def observe(scene: Scene, options: Options, memory: Memory) -> Observation:
         relations,
     )
     return Observation(*(torch.from_numpy(part) for part in parts))
+
+
+def hide(observation: Observation, part: str) -> Observation:
+    """Return what is seen where a part of it is not shown, for ablations: "history", "beliefs" or "relations"."""
+    zero, n_shown = torch.zeros_like, observation.relations.shape[0] - len(observation.trials)
+    if part == "relations":
+        return replace(observation, relations=zero(observation.relations))
+    option = observation.options.clone()
+    if part == "beliefs":
+        option[:, CHOICE_WIDTH + TALLY_WIDTH :] = 0.0
+        return replace(observation, options=option, log_improvement=zero(observation.log_improvement))
+    if part != "history":
+        raise ValueError(f"hide {part!r}: is no part of an observation; write history, beliefs or relations")
+    option[:, CHOICE_WIDTH : CHOICE_WIDTH + TALLY_WIDTH] = 0.0
+    scene, kinds, sites = (getattr(observation, name).clone() for name in ("scene", "kinds", "sites"))
+    for tokens in (scene, kinds, sites):
+        tokens[:, -TALLY_WIDTH:] = 0.0
+    return replace(
+        observation,
+        scene=scene,
+        kinds=kinds,
+        sites=sites,
+        trials=observation.trials[:0],
+        options=option,
+        relations=observation.relations[:n_shown, :n_shown],
+    )
 
 
 def _by_parent(options: Options) -> Iterable[tuple[int, list[Edit]]]:

@@ -24,7 +24,7 @@ from policy.insight import Insight, replay
 from policy.learn import Step, block, improve, renormalise, roll_out
 from policy.memory import Memory
 from policy.network import EditNetwork, collate
-from policy.observe import observe
+from policy.observe import hide, observe
 from policy.options import limit, open_options, rank
 from policy.scripts import lengthen
 
@@ -53,6 +53,8 @@ class Design:
     online: bool = False  # change weights in a campaign
     reranked: bool = True  # take the samples that promise most; else as they were drawn
     scripts: bool = True  # several edits at once
+    flat: bool = False  # one head for all options
+    hidden: str = ""  # a part of what the network sees (policy.observe.hide)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class PpoPolicy:
         self._seed, self._design = seed, design or Design()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(open_stream(seed, "weights", 0).getrandbits(63))
-            self.network = EditNetwork(temperature)
+            self.network = EditNetwork(temperature, flat=self._design.flat)
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, eps=1e-5)
         self.memory = Memory()
         self._window: deque[Step] = deque(maxlen=WINDOW)
@@ -150,7 +152,10 @@ class PpoPolicy:
         if options is None:
             return None
         options = limit(options, open_stream(self._seed, "options", scene.number))
-        view = View(scene, options, observe(scene, options, self.memory))
+        observation = observe(scene, options, self.memory)
+        if self._design.hidden:
+            observation = hide(observation, self._design.hidden)
+        view = View(scene, options, observation)
         self._views[scene.number] = view
         if self._due:
             self._improve(view.observation)

@@ -20,10 +20,11 @@ from policy.make import make_policy, make_ppo
 from targets.shipped import shipped_landscapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from harness.landscape.ground import Ground
     from harness.landscape.landscape import Landscape
+    from policy.checkpoint import Schooling
     from policy.protocol import Policy
 
 FAMILY_SEED = 1000  # of the benchmark: no tuning and no training may see its tasks
@@ -73,8 +74,16 @@ def play(job: Job) -> Played:
 
     Raises: PolicyError: the policy cannot be made. TargetError: there is no such target.
     """
+    if job.policy != "ppo":
+        return play_with(make_policy(job.policy, job.seed), job)
+    policy = make_ppo(job.seed)
+    policy.take(schooling_for(job.task))
+    return play_with(policy, job)
+
+
+def play_with(policy: Policy, job: Job) -> Played:
+    """Carry one walk out with a policy that stands at the beginning of a campaign."""
     landscape = _open(job.task, job.seed if job.task.family is not None else 0)
-    policy = _school(job.task, job.seed) if job.policy == "ppo" else make_policy(job.policy, job.seed)
     began_s = time.process_time()
     course = walk(landscape, policy, seed=job.seed, n_trials=job.n_trials)
     gains = tuple(round(gain, 6) for gain in course.gains)
@@ -86,13 +95,21 @@ def synthetic_families() -> tuple[Task, ...]:
     return tuple(Task(_TARGET, Family(FAMILY_SEED, rho, noise)) for noise in (0.5, 1.0) for rho in (0.0, 0.4, 0.7))
 
 
-def play_all(jobs: Sequence[Job], *, n_processes: int, n_together: int) -> Iterator[Played]:
+def plan_jobs(policies: Sequence[str], n_seeds: int, n_trials: int) -> list[Job]:
+    """List the walks of all policies on all tasks, those on one landscape one after the other."""
+    tasks = (*(Task(name) for name in shipped_landscapes()), *synthetic_families())
+    return [Job(task, name, seed, n_trials) for task in tasks for seed in range(n_seeds) for name in policies]
+
+
+def play_all(
+    jobs: Sequence[Job], *, n_processes: int, n_together: int, play_one: Callable[[Job], Played] = play
+) -> Iterator[Played]:
     """Carry all walks out, so many after each other in one process, and yield them in their order."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ |= dict.fromkeys(_THREADS, "1")  # as the processes find it when they start
     try:
         with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(play, jobs, chunksize=n_together)
+            yield from pool.map(play_one, jobs, chunksize=n_together)
     finally:
         for name, value in before.items():
             if value is None:
@@ -101,13 +118,11 @@ def play_all(jobs: Sequence[Job], *, n_processes: int, n_together: int) -> Itera
                 os.environ[name] = value
 
 
-def _school(task: Task, seed: int) -> Policy:
-    """Make the ppo policy that ships with what it may know: of a family its other tasks, of a target all landscapes but its own."""
+def schooling_for(task: Task) -> Schooling:
+    """Return what a policy may know that plays a task: of a family its other tasks, of a target all landscapes but its own."""
     from harness.pretrain import schooling_of  # noqa: PLC0415 - brings torch
 
-    policy = make_ppo(seed)
-    policy.take(schooling_of(task.family.seed) if task.family is not None else schooling_of(_others(task.target)))
-    return policy
+    return schooling_of(_others(task.target) if task.family is None else task.family.seed)
 
 
 def _others(target: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ import click
 from harness.cli.errors import WrongUse, one_line_errors
 from harness.sources import open_target
 from policy.make import OWN, refuse_unknown
-from targets.shipped import shipped_landscapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,15 +72,9 @@ def policies(  # noqa: PLR0913 -- the parameters of a command are its options
         return
     if reference not in names:
         raise WrongUse(f"--reference {reference}: does not play; name it with --policy as well")
-    _compare_on_landscapes(_jobs(names, seeds, trials), reference, processes, out)
+    from harness.benchmark.play import plan_jobs  # noqa: PLC0415
 
-
-def _jobs(names: Sequence[str], n_seeds: int, n_trials: int) -> list[Job]:
-    """List the walks, those on one landscape one after the other."""
-    from harness.benchmark.play import Job, Task, synthetic_families  # noqa: PLC0415
-
-    tasks = [*(Task(name) for name in shipped_landscapes()), *synthetic_families()]
-    return [Job(task, name, seed, n_trials) for task in tasks for seed in range(n_seeds) for name in names]
+    _compare_on_landscapes(plan_jobs(names, seeds, trials), reference, processes, out)
 
 
 def _compare_on_landscapes(jobs: Sequence[Job], reference: str, n_processes: int, out: Path) -> None:

@@ -1,0 +1,103 @@
+"""What each part of the ppo policy is worth: the same walks without it.
+
+`python -m bench.ablation --seeds 10 --trials 100` trains the networks that differ (by imitation alone, on one set of lessons, and beside
+them one in which nothing differs, `imitation`), plays all variants on the tasks of `codegraft bench policies`, and prints its tables.
+
+Not here: the terms of the reward that read sources, which walks leave out (`bench.reward_terms`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import click
+
+from harness.benchmark.play import Job, Played, plan_jobs, play_all, play_with, schooling_for
+from harness.benchmark.table import stand, table_lines
+from harness.pretrain import Plan, take_lessons
+from policy.checkpoint import Schooling
+from policy.make import SHIPPED, make_ppo
+from policy.observe import hide
+from policy.ppo import Design
+from policy.school import Lesson, imitate
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is left out."""
+
+    design: Design = field(default_factory=Design)
+    trained: str = "ppo"  # whose network: a variant's, or "" for one that knows nothing
+    prior: bool = True
+
+
+VARIANTS = {
+    "ppo": Variant(),
+    "no pre-training": Variant(trained="", prior=False),
+    "no prior": Variant(prior=False),
+    "no network": Variant(trained=""),
+    "no surrogate": Variant(Design(hidden="beliefs", reranked=False, scripts=False), "no surrogate"),
+    "no picking": Variant(Design(reranked=False, scripts=False)),
+    "no scripts": Variant(Design(scripts=False)),
+    "online PPO": Variant(Design(online=True)),
+    "imitation": Variant(Design(), "imitation"),
+    "no history": Variant(Design(hidden="history"), "no history"),
+    "no graph bias": Variant(Design(hidden="relations"), "no graph bias"),
+    "flat head": Variant(Design(flat=True), "flat head"),
+}
+TRAINED = tuple(name for name, variant in VARIANTS.items() if variant.trained == name != "ppo")
+
+
+def main() -> None:
+    """Train, play, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--walks", type=int, default=Plan().n_walks, help="that give lessons")
+    parser.add_argument(
+        "--out", type=Path, default=Path("ablation"), help="networks that are there are not trained again"
+    )
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    train(asked.out, replace(Plan(), n_walks=asked.walks))
+    jobs, played = plan_jobs(tuple(VARIANTS), asked.seeds, asked.trials), []
+    walks = play_all(jobs, n_processes=2, n_together=len(VARIANTS), play_one=partial(play_variant, asked.out))
+    with (asked.out / "results.jsonl").open("w") as results:
+        for each in walks:
+            played.append(each)
+            results.write(json.dumps(asdict(each)) + "\n")
+    click.echo("\n".join(table_lines(stand(played), "ppo")))
+
+
+def train(folder: Path, plan: Plan) -> None:
+    """Train the networks that are not in the folder."""
+    missing = [name for name in TRAINED if not _file(folder, name).exists()]
+    lessons = take_lessons(make_ppo(plan.seed, None), plan, click.echo) if missing else []
+    for name in missing:
+        policy = make_ppo(plan.seed, None, VARIANTS[name].design)
+        hidden = VARIANTS[name].design.hidden
+        seen = [Lesson(hide(each.observation, hidden), each.worth) if hidden else each for each in lessons]
+        click.echo(name)
+        imitate(policy.network, seen, n_epochs=plan.n_epochs, seed=plan.seed, announce=click.echo)
+        policy.save(_file(folder, name))
+
+
+def play_variant(folder: Path, job: Job) -> Played:
+    """Play one walk."""
+    variant = VARIANTS[job.policy]
+    checkpoint = SHIPPED if variant.trained == "ppo" else _file(folder, variant.trained) if variant.trained else None
+    policy = make_ppo(job.seed, checkpoint, variant.design)
+    policy.take(schooling_for(job.task) if variant.prior else Schooling())
+    return play_with(policy, job)
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace(' ', '-')}.safetensors"
+
+
+if __name__ == "__main__":
+    main()
