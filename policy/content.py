@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,15 +38,17 @@ EDIT_WIDTH = CODE_WIDTH + SITE_WIDTH + CHOICE_WIDTH
 
 _SMALLEST = 1e-12  # what counts as zero
 _STRETCH = 4.0  # puts 2 at 0.8, 4 at 1.2, 1e-3 at -2.6
+_N_WORDS = 1 << 14  # that are kept encoded
 _N_GRAPHS = 8
-_encoded: dict[
-    int, tuple[CodeGraph, dict[str, Rows]]
+_noted: dict[
+    int, tuple[CodeGraph, dict[str, dict[str, Any]]]
 ] = {}  # by the graph's identity, which is not reused while it is in here
 _TO_EXTERNALS = (EdgeKind.CALLS, EdgeKind.INHERITS, EdgeKind.IMPORTS)
 
 
+@lru_cache(maxsize=_N_WORDS)
 def encode_word(word: str) -> Rows:
-    """Return the word's code: (CODE_WIDTH,), of length one; zeros for the empty word."""
+    """Return the word's code: (CODE_WIDTH,), of length one, not to be changed; zeros for the empty word."""
     if not word:
         return np.zeros(CODE_WIDTH, np.float32)
     bits = np.unpackbits(np.frombuffer(blake2b(word.encode(), digest_size=CODE_WIDTH // 8).digest(), dtype=np.uint8))
@@ -60,13 +63,17 @@ def encode_number(value: float) -> Rows:
 
 
 def encode_choice(choice: Iterable[tuple[str, Scalar]]) -> Rows:
-    """Return what a choice says: (CHOICE_WIDTH,), the sum of its name=value codes and of its numbers' magnitudes."""
-    words, numbers = np.zeros(CODE_WIDTH, np.float32), np.zeros(NUMBER_WIDTH, np.float32)
-    for name, value in choice:
-        words += encode_word(f"{name}={value}")
-        if not isinstance(value, str | bool):
-            numbers += encode_number(float(value))
-    return np.concatenate([words, numbers])
+    """Return what a choice says: (CHOICE_WIDTH,), the sum of its name=value codes and of its numbers' magnitudes; not to be changed."""
+    pairs = tuple(choice)
+    numbers = tuple(float(value) for _, value in pairs if not isinstance(value, str | bool))
+    return _encode_choice(tuple(f"{name}={value}" for name, value in pairs), numbers)
+
+
+@lru_cache(maxsize=_N_WORDS)
+def _encode_choice(words: tuple[str, ...], numbers: tuple[float, ...]) -> Rows:
+    codes = sum(map(encode_word, words), np.zeros(CODE_WIDTH, np.float32))
+    magnitudes = sum(map(encode_number, numbers), np.zeros(NUMBER_WIDTH, np.float32))
+    return np.concatenate([codes, magnitudes])
 
 
 def encode_edits(graph: CodeGraph, edits: Sequence[Edit]) -> Rows:
@@ -88,19 +95,19 @@ def encode_site(graph: CodeGraph, slot: str) -> Rows:
     It says what the node is, how it is wired, what surrounds it, and what runs where the value that it sets is read.
     A slot that the graph does not hold gets zeros.
     """
-    known = _rows_of(graph)
+    known: dict[str, Rows] = note(graph, "sites")
     if slot not in known:
         known[slot] = _encode_site(graph, slot)
     return known[slot]
 
 
-def _rows_of(graph: CodeGraph) -> dict[str, Rows]:
-    """Return what was encoded of a graph. The graphs that were asked for last are kept: a policy looks at the same ones again and again."""
-    rows = _encoded.pop(id(graph), (graph, {}))
-    _encoded[id(graph)] = rows
-    while len(_encoded) > _N_GRAPHS:
-        del _encoded[next(iter(_encoded))]
-    return rows[1]
+def note(graph: CodeGraph, what: str) -> dict[str, Any]:
+    """Return what was worked out of a graph, by slot. The last graphs are kept: a policy looks at the same ones again and again."""
+    noted = _noted.pop(id(graph), (graph, {}))
+    _noted[id(graph)] = noted
+    while len(_noted) > _N_GRAPHS:
+        del _noted[next(iter(_noted))]
+    return noted[1].setdefault(what, {})
 
 
 def _encode_site(graph: CodeGraph, slot: str) -> Rows:

@@ -131,6 +131,8 @@ class Experience:
         self._scripts: list[tuple[int, ...]] = []  # columns
         self._gains: list[float] = []
         self._variances: list[float] = []
+        self._shared = np.zeros((0, 0))  # (U, U) covariances of their effects under the kernel that was fitted last
+        self._kernel: Kernel | None = None
 
     def __len__(self) -> int:
         return len(self._gains)
@@ -162,10 +164,18 @@ class Experience:
         for row, script in enumerate(scripts):
             made_of[row, list(script)] = 1.0
         left = np.array(self._gains[-MAX_TRIALS:]) - made_of @ kernel.expect(traits)
-        shared = made_of @ kernel.covary(traits, traits) @ made_of.T
+        shared = made_of @ self._covary(kernel, traits) @ made_of.T
         noise = np.array(self._variances[-MAX_TRIALS:]) + kernel.noise
         scale, root, weights = _likeliest(shared, noise, left)
         return Effects(kernel, traits, made_of, root, weights, scale)
+
+    def _covary(self, kernel: Kernel, traits: Traits) -> Floats:
+        """Return the covariances of the edits that were tried; only those of new ones are computed."""
+        known = len(self._shared) if kernel == self._kernel else 0
+        across = kernel.covary(traits[range(known, len(traits))], traits)
+        self._shared = np.block([[self._shared[:known, :known], across[:, :known].T], [across]])
+        self._kernel = kernel
+        return self._shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +189,9 @@ class Effects:
     weights: Floats  # (N,) root times what is left of the gains without the mean
     scale: float
 
-    def believe(self, traits: Traits) -> Belief:
-        """Return the belief about edits."""
-        explained = self._explain(traits)
+    def believe(self, traits: Traits, known: Floats | None = None) -> Belief:
+        """Return the belief about edits; the kernel's covariances of what was tried with them, (U, M), may be known."""
+        explained = self._explain(traits, known)
         variance = self.scale * self.kernel.vary(traits) - (explained**2).sum(0)
         mean = self.kernel.expect(traits) + explained.T @ self.weights
         return Belief(mean, np.sqrt(np.maximum(variance, 1e-9)))
@@ -191,11 +201,12 @@ class Effects:
         explained = self._explain(traits)
         return np.asarray(self.scale * self.kernel.covary(traits, traits) - explained.T @ explained)
 
-    def _explain(self, traits: Traits) -> Floats:
+    def _explain(self, traits: Traits, known: Floats | None = None) -> Floats:
         """Return (N, M): what the trials say about each edit."""
         if self.tried is None:
             return np.zeros((0, len(traits)))
-        return np.asarray(self.scale * self.root @ (self.made_of @ self.kernel.covary(self.tried, traits)))
+        shared = self.kernel.covary(self.tried, traits) if known is None else known
+        return np.asarray(self.scale * self.root @ (self.made_of @ shared))
 
 
 def read_gain(gain: float, n_runs: float) -> tuple[float, float]:

@@ -45,7 +45,7 @@ class GpPolicy:
         if options is None:
             return ()
         order = rank(options, open_stream(self._seed, "gp", scene.number))
-        moves = tuple(options.moves[row] for row in order[:n])
+        moves = tuple(map(options.move, order[:n]))
         self._insight.propose(scene, moves)
         return moves
 

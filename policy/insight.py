@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from policy.catalogue import Catalogue
 from policy.effects import Experience, Kernel
 from policy.lineage import Lineage, key_of
 from policy.protocol import Move, PolicyError
 from policy.tally import identify
-from policy.traits import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from graph.code_graph import CodeGraph
     from mutator.edit import Edit
     from policy.effects import Effects
     from policy.lineage import Key
@@ -39,7 +37,7 @@ class Insight:
         self._made_of: dict[int, tuple[int, ...]] = {0: ()}  # columns of the experience, by program
         self._n_runs = {0: _KEPT_RUNS}
         self._scenes: dict[int, Scene] = {}  # that wait for feedback, by the first number proposed on each
-        self._described: dict[int, tuple[CodeGraph, dict[Edit, int], Traits | None]] = {}  # by the graph's identity
+        self._catalogues: dict[int, Catalogue] = {}  # by the graph's identity, which is not reused while it is in here
         self._effects: Effects | None = None
         self._refused: set[int] = set()  # programs that were better, and not kept
         self._moves: dict[int, Move] = {}  # what was proposed, by the number of its trial
@@ -70,7 +68,8 @@ class Insight:
         known = key_of(self.lineage.scripts[parent.number])
         made = self.lineage.tried | self._made_now
         explored = {edit for key in made if len(key) == len(known) + 1 and key > known for edit in key - known}
-        return [edit for edit in parent.edits if identify(edit) not in explored]
+        sites = {site for _, site, _ in explored}
+        return [edit for edit in parent.edits if edit.site not in sites or identify(edit) not in explored]
 
     def learn(self, trial: Tried) -> Parent:
         """Take note of a trial of the scenes that were seen; return the program that it edits.
@@ -118,21 +117,19 @@ class Insight:
         return self._ran_on.get(parent.number, ())
 
     def describe(self, parent: Parent, edits: Sequence[Edit]) -> Traits:
-        """Return the traits of edits of a program."""
-        graph = parent.graph
-        known, rows, traits = self._described.pop(id(graph), (graph, {}, None))
-        new = [edit for edit in dict.fromkeys(edits) if edit not in rows]
-        if new:
-            described = describe(graph, new)
-            if self._prior is not None:
-                described = replace(described, promise=self._prior.promise(described))
-            rows |= {edit: len(rows) + i for i, edit in enumerate(new)}
-            traits = described if traits is None else traits.join(described)
-        assert traits is not None
-        self._described[id(graph)] = known, rows, traits
-        while len(self._described) > _REMEMBERED:
-            del self._described[next(iter(self._described))]
-        return traits[[rows[edit] for edit in edits]]
+        """Return the traits of edits of a program, at least one."""
+        return self._catalogue(parent).describe(edits)
+
+    def believe(self, parent: Parent, edits: Sequence[Edit]) -> tuple[Floats, Floats]:
+        """Return means and deviations of what edits of a program gain: (len(edits),) each."""
+        return self._catalogue(parent).believe(self.effects, edits)
+
+    def _catalogue(self, parent: Parent) -> Catalogue:
+        found = self._catalogues.pop(id(parent.graph), None) or Catalogue(parent.graph, self._prior)
+        self._catalogues[id(parent.graph)] = found
+        while len(self._catalogues) > _REMEMBERED:
+            del self._catalogues[next(iter(self._catalogues))]
+        return found
 
     def rank(self, parents: Sequence[Parent]) -> tuple[list[Parent], Floats]:
         """Return the programs by what their edits are believed to gain together, the best first, and these gains.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from policy.content import CHOICE_WIDTH, CODE_WIDTH, SITE_WIDTH, encode_edits
+from policy.content import CHOICE_WIDTH, CODE_WIDTH, SITE_WIDTH, encode_edits, note
 from policy.memory import TRIAL_WIDTH, squash
 from policy.tally import identify
 
@@ -40,6 +40,7 @@ SCENE_WIDTH = TALLY_WIDTH + 3
 KIND_WIDTH = CODE_WIDTH + TALLY_WIDTH
 PLACE_WIDTH = SITE_WIDTH + TALLY_WIDTH
 OPTION_WIDTH = CHOICE_WIDTH + TALLY_WIDTH + 4
+_NOTHING = (0.0,) * TALLY_WIDTH
 _SPREAD = 4.0  # sizes of beliefs, which the network sees in units of order one
 
 
@@ -71,7 +72,7 @@ class Observation:
 
 def observe(scene: Scene, options: Options, memory: Memory) -> Observation:
     """Look at a scene's options, at least one."""
-    edits = [move.script[0] for move in options.moves]
+    edits = options.edits
     graphs = {parent.number: parent for parent in scene.parents}
     content = np.concatenate(
         [encode_edits(graphs[number].graph, part) for number, part in _by_parent(options)], axis=0
@@ -134,8 +135,8 @@ def hide(observation: Observation, part: str) -> Observation:
 
 def _by_parent(options: Options) -> Iterable[tuple[int, list[Edit]]]:
     grouped: dict[int, list[Edit]] = {}
-    for move in options.moves:
-        grouped.setdefault(move.parent, []).append(move.script[0])
+    for parent, edit in zip(options.parents, options.edits, strict=True):
+        grouped.setdefault(parent, []).append(edit)
     return grouped.items()
 
 
@@ -170,17 +171,22 @@ def _relate(
 def _wired(graph: CodeGraph, sites: Sequence[str]) -> NDArray[np.bool_]:
     """Return which sites are neighbours in the graph, or have one in common: (S, S)."""
     columns: dict[str, int] = {}
-    near = [{columns.setdefault(slot, len(columns)) for slot in (site, *_neighbours(graph, site))} for site in sites]
+    near = [[columns.setdefault(slot, len(columns)) for slot in _neighbours(graph, site)] for site in sites]
     touches = np.zeros((len(sites), len(columns)), np.float32)
     for row, slots in zip(touches, near, strict=True):
-        row[list(slots)] = 1.0
+        row[slots] = 1.0
     wired: NDArray[np.bool_] = touches @ touches.T > 0
     return wired
 
 
 def _neighbours(graph: CodeGraph, site: str) -> set[str]:
-    there = {edge.target for edge in graph.out(site)} | {edge.source for edge in graph.into(site)}
-    return {slot for slot in there if slot in graph.nodes}
+    """Return the slots that a site is wired to, and itself."""
+    known = note(graph, "neighbours")
+    if site not in known:
+        there = {edge.target for edge in graph.out(site)} | {edge.source for edge in graph.into(site)}
+        known[site] = {site} | {slot for slot in there if slot in graph.nodes}
+    found: set[str] = known[site]
+    return found
 
 
 def _encode_scene(scene: Scene, n_options: int, memory: Memory) -> Rows:
@@ -191,19 +197,17 @@ def _encode_scene(scene: Scene, n_options: int, memory: Memory) -> Rows:
 
 
 def _encode_tallies(tallies: Iterable[Tally]) -> Rows:
-    """Return (len(tallies), TALLY_WIDTH)."""
-    return np.array(
-        [
-            (math.log1p(t.n) / 3, t.n_ok / max(1, t.n), t.n_kept / max(1, t.n), *map(squash, (t.mean, t.best, t.last)))
-            for t in tallies
-        ],
-        np.float32,
-    )
+    """Return (len(tallies), TALLY_WIDTH); zeros where nothing was tried, which is what most tallies say."""
+    return np.array([_encode_tally(tally) if tally.n else _NOTHING for tally in tallies], np.float32)
+
+
+def _encode_tally(t: Tally) -> tuple[float, ...]:
+    return math.log1p(t.n) / 3, t.n_ok / t.n, t.n_kept / t.n, *map(squash, (t.mean, t.best, t.last))
 
 
 def _spread(options: Options) -> Rows:
     """Return the log-probability of each option when a kind is picked by its prior, then a site of it, then a choice, uniformly: (M,)."""
-    places = [(move.script[0].kind, move.parent, move.script[0].site) for move in options.moves]
+    places = [(edit.kind, parent, edit.site) for parent, edit in zip(options.parents, options.edits, strict=True)]
     choices, of_kind = Counter(places), Counter(kind for kind, _, _ in set(places))
     weights = np.exp(options.log_prior)
     total = sum({place[0]: weight for place, weight in zip(places, weights, strict=True)}.values())

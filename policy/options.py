@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mutator.edit import Edit
     from policy.insight import Insight
     from policy.protocol import Parent, Scene
-    from policy.traits import Floats, Traits
+    from policy.traits import Floats
 
 N_PARENTS = 2
 MARGIN = 0.7  # bent sd: an edit that promises no more over the best program is not worth a trial, since no verdict would keep it
@@ -33,15 +33,24 @@ _ARRAYS = ("mean", "deviation", "behind", "log_prior")
 class Options:
     """M moves of one edit each; all arrays (M,), gains in bent standard deviations of the unedited target."""
 
-    moves: tuple[Move, ...]
-    traits: Traits
+    edits: tuple[Edit, ...]
+    parents: tuple[int, ...]  # of each edit
     mean: Floats  # of what the edit gains
     deviation: Floats
     behind: Floats  # what its program is believed to be worth less than the best one
     log_prior: Floats  # of its kind
 
     def __len__(self) -> int:
-        return len(self.moves)
+        return len(self.edits)
+
+    def move(self, row: int) -> Move:
+        """Return an option as what a policy proposes."""
+        return Move(self.parents[row], (self.edits[row],))
+
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """All of them."""
+        return tuple(map(self.move, range(len(self))))
 
     @property
     def log_improvement(self) -> Floats:
@@ -50,7 +59,7 @@ class Options:
 
     def __getitem__(self, rows: Sequence[int]) -> Options:
         arrays = (getattr(self, name)[list(rows)] for name in _ARRAYS)
-        return Options(tuple(self.moves[row] for row in rows), self.traits[rows], *arrays)
+        return Options(tuple(self.edits[row] for row in rows), tuple(self.parents[row] for row in rows), *arrays)
 
 
 def open_options(insight: Insight, scene: Scene, n_parents: int = N_PARENTS) -> Options | None:
@@ -64,8 +73,9 @@ def open_options(insight: Insight, scene: Scene, n_parents: int = N_PARENTS) -> 
 
 def rank(options: Options, stream: Random) -> list[int]:
     """Return the rows of options, what promises most first; of equal promises any."""
-    promises = options.log_improvement + options.log_prior
-    return sorted(range(len(options)), key=lambda row: (-promises[row], stream.random()))
+    any_order = np.random.default_rng(stream.getrandbits(64)).random(len(options))
+    found: list[int] = np.lexsort((any_order, -(options.log_improvement + options.log_prior))).tolist()
+    return found
 
 
 def limit(options: Options, stream: Random, n: int = MAX_OPTIONS) -> Options:
@@ -80,16 +90,16 @@ def limit(options: Options, stream: Random, n: int = MAX_OPTIONS) -> Options:
 def _open(
     insight: Insight, parent: Parent, edits: Sequence[Edit], behind: float, priors: Mapping[str, float]
 ) -> Options:
-    moves = tuple(Move(parent.number, (edit,)) for edit in edits)
-    traits = insight.describe(parent, edits)
-    belief = insight.effects.believe(traits)
-    log_prior = np.array([math.log(max(priors.get(edit.kind, 1.0), _LEAST_PRIOR)) for edit in edits])
-    return Options(moves, traits, belief.mean, belief.deviation, np.full(len(moves), behind), log_prior)
+    mean, deviation = insight.believe(parent, edits)
+    logs = {kind: math.log(max(priors.get(kind, 1.0), _LEAST_PRIOR)) for kind in {edit.kind for edit in edits}}
+    log_prior = np.array([logs[edit.kind] for edit in edits])
+    arrays = mean, deviation, np.full(len(edits), behind), log_prior
+    return Options(tuple(edits), (parent.number,) * len(edits), *arrays)
 
 
 def _join(parts: Sequence[Options]) -> Options:
     whole, *others = parts
     for part in others:
         arrays = [np.concatenate([getattr(whole, name), getattr(part, name)]) for name in _ARRAYS]
-        whole = Options((*whole.moves, *part.moves), whole.traits.join(part.traits), *arrays)
+        whole = Options(whole.edits + part.edits, whole.parents + part.parents, *arrays)
     return whole

@@ -105,7 +105,7 @@ class PpoPolicy:
         stream = open_stream(self._seed, "edits", view.scene.number)
         drawn = draw_without_replacement(self.log_probs(view.observation).tolist(), max(n, N_SAMPLES), stream)
         if not self._design.reranked:
-            return tuple(view.options.moves[row] for row in drawn[:n])
+            return tuple(map(view.options.move, drawn[:n]))
         samples = view.options[drawn]
         best = rank(samples, stream)[: max(n, _N_LENGTHENED)]
         return self._choose(view.scene, samples, best)[:n]
@@ -173,11 +173,11 @@ class PpoPolicy:
     def _choose(self, scene: Scene, samples: Options, best: Sequence[int]) -> tuple[Move, ...]:
         """Make scripts of the best samples and put those first that promise most."""
         if not self._design.scripts:
-            return tuple(samples.moves[row] for row in best)
+            return tuple(map(samples.move, best))
         parents = {parent.number: parent for parent in scene.parents}
         made: dict[frozenset[Edit], tuple[float, Move]] = {}
         for row in best:
-            move, promise = lengthen(self.insight, parents[samples.moves[row].parent], samples, row)
+            move, promise = lengthen(self.insight, parents[samples.parents[row]], samples, row)
             made.setdefault(frozenset(move.script), (promise + float(samples.log_prior[row]), move))
         return tuple(move for _, move in sorted(made.values(), key=lambda each: -each[0]))
 
@@ -188,7 +188,7 @@ class PpoPolicy:
 
     def steps(self, view: View, trials: Sequence[Tried]) -> list[Step]:
         """Return trials of one view as transitions of the network's own making, before it learns from them."""
-        rows = {(move.parent, move.script[0]): row for row, move in enumerate(view.options.moves)}
+        rows = {each: row for row, each in enumerate(zip(view.options.parents, view.options.edits, strict=True))}
         known = [trial for trial in trials if (trial.parent, trial.script[0]) in rows]
         picked = tuple(rows[trial.parent, trial.script[0]] for trial in known)
         before = [picked[:i] for i in range(len(picked))]

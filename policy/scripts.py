@@ -52,15 +52,15 @@ def lengthen(insight: Insight, parent: Parent, options: Options, row: int) -> tu
 
 def _pool(insight: Insight, parent: Parent, options: Options, row: int) -> tuple[Traits, list[Edit]]:
     """Return the option's edit, then those that may join it, the best first."""
-    open_rows = [i for i, move in enumerate(options.moves) if move.parent == parent.number and i != row]
+    open_rows = [i for i, number in enumerate(options.parents) if number == parent.number and i != row]
     ran = insight.ran_on(parent)
-    edits = [*(options.moves[i].script[0] for i in open_rows), *ran]
+    edits = [*(options.edits[i] for i in open_rows), *ran]
     mean, deviation = options.mean[open_rows], options.deviation[open_rows]
     if ran:
-        belief = insight.effects.believe(insight.describe(parent, ran))
-        mean, deviation = np.concatenate([mean, belief.mean]), np.concatenate([deviation, belief.deviation])
+        beliefs = zip((mean, deviation), insight.believe(parent, ran), strict=True)
+        mean, deviation = (np.concatenate(each) for each in beliefs)
     joining = [i for i in np.argsort(-mean, kind="stable") if mean[i] > _SURE * deviation[i]][:_POOL]
-    chosen = [options.moves[row].script[0], *(edits[i] for i in joining)]
+    chosen = [options.edits[row], *(edits[i] for i in joining)]
     return insight.describe(parent, chosen), chosen
 
 

@@ -1,0 +1,66 @@
+"""The edits of one program as arrays: described once, and compared once with each edit that was tried."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from policy.traits import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from graph.code_graph import CodeGraph
+    from mutator.edit import Edit
+    from policy.effects import Belief, Effects
+    from policy.prior import Prior
+    from policy.traits import Floats, Traits
+
+
+class Catalogue:
+    """Grows by the edits that are asked for. M edits, of U that were tried in any program."""
+
+    def __init__(self, graph: CodeGraph, prior: Prior | None) -> None:
+        self.graph, self._prior = graph, prior
+        self._rows: dict[Edit, int] = {}
+        self._traits: Traits | None = None
+        self._shared = np.zeros((0, 0))  # (U, M) covariances under the kernel
+        self._belief: tuple[Effects, Belief] | None = None
+
+    def describe(self, edits: Sequence[Edit]) -> Traits:
+        """Return the traits of edits, at least one."""
+        rows, traits = self._find(edits)
+        return traits[rows]
+
+    def believe(self, effects: Effects, edits: Sequence[Edit]) -> tuple[Floats, Floats]:
+        """Return means and deviations of what edits gain: (len(edits),) each."""
+        rows, traits = self._find(edits)
+        if self._belief is None or self._belief[0] is not effects or len(self._belief[1].mean) < len(traits):
+            self._belief = effects, effects.believe(traits, self._compare(effects, traits))
+        belief = self._belief[1]
+        return belief.mean[rows], belief.deviation[rows]
+
+    def _find(self, edits: Sequence[Edit]) -> tuple[list[int], Traits]:
+        """Return the rows of edits, with the traits of all: those that are new here are described first."""
+        rows = [self._rows.get(edit, -1) for edit in edits]
+        if -1 in rows:
+            new = list(dict.fromkeys(edit for edit, row in zip(edits, rows, strict=True) if row < 0))
+            described = describe(self.graph, new)
+            if self._prior is not None:
+                described = replace(described, promise=self._prior.promise(described))
+            self._rows |= {edit: len(self._rows) + i for i, edit in enumerate(new)}
+            self._traits = described if self._traits is None else self._traits.join(described)
+            rows = [self._rows[edit] for edit in edits]
+        assert self._traits is not None
+        return rows, self._traits
+
+    def _compare(self, effects: Effects, traits: Traits) -> Floats | None:
+        """Return the covariances of all edits with those that were tried; what was tried first does not change."""
+        if effects.tried is None:
+            return None
+        known = len(self._shared) if self._shared.shape[1] == len(traits) else 0
+        new = effects.kernel.covary(effects.tried[range(known, len(effects.tried))], traits)
+        self._shared = np.concatenate([self._shared[:known], new]) if known else new
+        return self._shared
