@@ -55,23 +55,23 @@ class Kernel:
     The values are about those that make the effects of synthetic tasks likeliest (python -m bench.fit_kernel); no real target had a say.
     """
 
-    any: float = 0.07
-    kind: float = 0.07
-    site: float = 0.14
-    unit: float = 0.02
-    place: float = 0.54  # a kind at a site
-    content: float = 0.18
-    kind_content: float = 0.17
-    edit: float = 0.09
-    number: float = 0.47  # as edit, of a point on a curve
-    slope: float = 0.08  # per doubling, squared
+    any: float = 0.05
+    kind: float = 0.7
+    site: float = 0.1
+    unit: float = 0.03
+    place: float = 0.65  # a kind at a site
+    content: float = 0.2
+    kind_content: float = 0.4
+    edit: float = 0.1
+    number: float = 0.25  # as edit, of a point on a curve
+    slope: float = 0.045  # per doubling, squared
     bow: float = 0.01
-    any_bow: float = 0.02
-    length: float = 0.83  # squared distance of contents at which likeness has fallen to 1/e
-    noise: float = 0.1  # of a trial beside that of its run: what a sum of effects does not say
+    any_bow: float = 0.04
+    length: float = 0.4  # squared distance of contents at which likeness has fallen to 1/e
+    noise: float = 0.15  # of a trial beside that of its run: what a sum of effects does not say
     trust: float = 0.3  # of how much a promise is worth, which is one unit of effect per unit at first
-    mean: float = -0.93
-    mean_bow: float = -0.34  # per squared doubling
+    mean: float = -0.65
+    mean_bow: float = -0.35  # per squared doubling
 
     def shrink(self, share: float) -> Kernel:
         """Return the kernel of effects of which a prior leaves this share of the variances open."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from policy.traits import Floats
 
 N_PARENTS = 2
-MARGIN = 0.7  # bent sd: an edit that promises no more over the best program is not worth a trial, since no verdict would keep it
+MARGIN = 0.85  # bent sd: an edit that promises no more over the best program is not worth a trial, since no verdict would keep it
 MAX_OPTIONS = 256  # attention is quadratic in the sites, of which there are at most as many
 _LEAST_PRIOR = 1e-6
 _ARRAYS = ("mean", "deviation", "behind", "log_prior")
