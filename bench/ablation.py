@@ -16,14 +16,15 @@ from pathlib import Path
 
 import click
 
-from harness.benchmark.play import Job, Played, plan_jobs, play_all, play_with, schooling_for
+from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, plan_jobs, play, play_all, play_with, schooling_for
 from harness.benchmark.table import stand, table_lines
-from harness.pretrain import Plan, take_lessons
+from harness.pretrain import Plan, schooling_of, take_lessons
 from policy.checkpoint import Schooling
 from policy.make import SHIPPED, make_ppo
 from policy.observe import hide
 from policy.ppo import Design
 from policy.school import Lesson, imitate
+from targets.shipped import shipped_landscapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,14 @@ class Variant:
 
     design: Design = field(default_factory=Design)
     trained: str = "ppo"  # whose network: a variant's, or "" for one that knows nothing
-    prior: bool = True
+    prior: str = "right"  # or "wrong", one of other tasks; or "none"
 
 
 VARIANTS = {
     "ppo": Variant(),
-    "no pre-training": Variant(trained="", prior=False),
-    "no prior": Variant(prior=False),
+    "no pre-training": Variant(trained="", prior="none"),
+    "no prior": Variant(prior="none"),
+    "wrong prior": Variant(prior="wrong"),
     "no network": Variant(trained=""),
     "no surrogate": Variant(Design(hidden="beliefs", reranked=False, scripts=False), "no surrogate"),
     "no picking": Variant(Design(reranked=False, scripts=False)),
@@ -49,6 +51,7 @@ VARIANTS = {
     "no graph bias": Variant(Design(hidden="relations"), "no graph bias"),
     "flat head": Variant(Design(flat=True), "flat head"),
 }
+_OTHERS = ("gp",)
 TRAINED = tuple(name for name, variant in VARIANTS.items() if variant.trained == name != "ppo")
 
 
@@ -64,8 +67,9 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     train(asked.out, replace(Plan(), n_walks=asked.walks))
-    jobs, played = plan_jobs(tuple(VARIANTS), asked.seeds, asked.trials), []
-    walks = play_all(jobs, n_processes=2, n_together=len(VARIANTS), play_one=partial(play_variant, asked.out))
+    names, played = (*VARIANTS, *_OTHERS), []
+    jobs = plan_jobs(names, asked.seeds, asked.trials)
+    walks = play_all(jobs, n_processes=2, n_together=len(names), play_one=partial(play_variant, asked.out))
     with (asked.out / "results.jsonl").open("w") as results:
         for each in walks:
             played.append(each)
@@ -88,11 +92,22 @@ def train(folder: Path, plan: Plan) -> None:
 
 def play_variant(folder: Path, job: Job) -> Played:
     """Play one walk."""
+    if job.policy not in VARIANTS:
+        return play(job)
     variant = VARIANTS[job.policy]
     checkpoint = SHIPPED if variant.trained == "ppo" else _file(folder, variant.trained) if variant.trained else None
     policy = make_ppo(job.seed, checkpoint, variant.design)
-    policy.take(schooling_for(job.task) if variant.prior else Schooling())
+    policy.take(_schooling(variant.prior, job.task))
     return play_with(policy, job)
+
+
+def _schooling(prior: str, task: Task) -> Schooling:
+    """Return what is known of a task; what is wrong comes from real targets for an invented one, and the other way round."""
+    if prior == "none":
+        return Schooling()
+    if prior == "right":
+        return schooling_for(task)
+    return schooling_of(FAMILY_SEED if task.family is None else shipped_landscapes())
 
 
 def _file(folder: Path, name: str) -> Path:
