@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def pretrain(plan: Plan, announce: Callable[[str], None]) -> PpoPolicy:
             f"practice   round {number + 1}/{plan.n_rounds}  share gained {np.mean([gain for _, gain in walks]):.3f}"
         )
     policy.take(
-        replace(schooling, recipe=json.dumps({"plan": asdict(plan), "digests": _digests(plan)}, sort_keys=True))
+        replace(schooling, recipe=json.dumps({"plan": _named(plan), "digests": _digests(plan)}, sort_keys=True))
     )
     return policy
 
@@ -110,6 +110,12 @@ def schooling_of(known: tuple[str, ...] | int) -> Schooling:
         return Schooling()
     prior = prior_of_family(known) if isinstance(known, int) else prior_of_landscapes(known)
     return Schooling(Kernel().shrink(PRIVATE), prior)
+
+
+def _named(plan: Plan) -> dict[str, Any]:
+    """Return a plan without the folders of whoever carried it out."""
+    names = tuple(Path(name).name for name in plan.landscapes)
+    return asdict(replace(plan, landscapes=names, start=Path(plan.start).name))
 
 
 def _digests(plan: Plan) -> dict[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mutator.edit import Edit
+from policy.catalogue import Catalogue
 from policy.effects import Effects, Experience, Kernel, log_expected_improvement
 from policy.insight import Insight
 from policy.protocol import PolicyError, Scene
@@ -111,3 +112,38 @@ def test_programs_are_ranked_by_what_all_trials_say_of_their_edits():
     ranked, gains = insight.rank(programs)
     assert [program.number for program in ranked] == [2, 0, 1]
     assert gains[1] == 0.0
+
+
+def test_what_is_kept_of_comparisons_changes_no_belief():
+    catalogue, experience, edits = Catalogue(root().graph, None), Experience(), list(root().edits)
+    for number, edit in enumerate(edits[:8]):
+        experience.add(traits(edit), (-1.0) ** number * number, n_runs=1.0)
+        experience.add(traits(edit, edits[8]), 0.5 * number, n_runs=1.0)
+        effects = experience.fit(Kernel())
+        asked = edits[: 4 + 2 * number]  # grows, as edits of a program are asked for
+        mean, deviation = catalogue.believe(effects, asked)
+        anew = fitted(*_told(edits[: number + 1], edits[8])).believe(traits(*asked))
+        assert np.allclose(mean, anew.mean)
+        assert np.allclose(deviation, anew.deviation)
+
+
+def test_another_kernel_does_not_find_the_comparisons_of_the_one_before():
+    experience = Experience()
+    experience.add(traits(RATES[0]), 1.0, n_runs=1.0)
+    wide, narrow = (experience.fit(kernel).believe(traits(RATES[1])).mean[0] for kernel in (Kernel(), _NARROW))
+    assert narrow == pytest.approx(fitted_with(_NARROW).believe(traits(RATES[1])).mean[0])
+    assert abs(wide - narrow) > 1e-3
+
+
+_NARROW = Kernel().shrink(0.1)
+
+
+def fitted_with(kernel: Kernel) -> Effects:
+    experience = Experience()
+    experience.add(traits(RATES[0]), 1.0, n_runs=1.0)
+    return experience.fit(kernel)
+
+
+def _told(edits: list[Edit], beside: Edit) -> list[tuple[tuple[Edit, ...], float]]:
+    alone_and_beside = ((((edit,), (-1.0) ** n * n), ((edit, beside), 0.5 * n)) for n, edit in enumerate(edits))
+    return [each for pair in alone_and_beside for each in pair]

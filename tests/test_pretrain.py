@@ -84,6 +84,10 @@ def test_a_checkpoint_goes_on_from_another_with_what_it_may_know(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(one.network.parameters(), other.network.parameters(), strict=True))
     assert (one.schooling.prior, other.schooling.prior is None) == (None, False)
     assert '"tabular.parquet"' in other.schooling.recipe
+    assert '"first.safetensors"' in other.schooling.recipe
+    assert (
+        str(tmp_path) not in other.schooling.recipe
+    )  # a checkpoint is passed on; its maker's folders are nobody's business
 
 
 def test_a_landscape_that_is_not_there_is_refused_in_one_line(tmp_path):
