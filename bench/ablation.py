@@ -3,7 +3,7 @@
 `python -m bench.ablation --seeds 10 --trials 100` trains the networks that differ (by imitation alone, on one set of lessons, and beside
 them one in which nothing differs, `imitation`), plays all variants on the tasks of `codegraft bench policies`, and prints its tables.
 
-Not here: the terms of the reward that read sources, which walks leave out (`bench.reward_terms`).
+Not here: the terms of the reward that read sources, which walks leave out. `[reward]` of a manifest turns them off in a campaign.
 """
 
 from __future__ import annotations
