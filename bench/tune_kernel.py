@@ -43,7 +43,7 @@ _VARIANCES = (
 )
 _AFTER = (25, 50, 100)
 _N_BEST = 3
-_RUNS_TOGETHER = 0.75  # what a run beside three of the unedited target counts as
+_NOISE = 4 / 3  # variance of a run beside three of the unedited target
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +114,8 @@ def search(task: Task, kernel: Kernel | None, margin: float) -> list[float]:
         promise[picked] = -np.inf
         row = int((promise + log_prior).argmax())
         picked.append(row)
-        measured = task.gains[row] + stream.standard_normal() / _RUNS_TOGETHER**0.5
-        experience.add(catalogue.describe([edits[row]]), measured, n_runs=_RUNS_TOGETHER)
+        measured = task.gains[row] + _NOISE**0.5 * stream.standard_normal()
+        experience.add(catalogue.describe([edits[row]]), measured, _NOISE)
         if number in _AFTER:
             found.append(task.worth(picked))
     return found

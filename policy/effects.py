@@ -29,6 +29,8 @@ _NOISES = (0.5, 1.0, 2.0)  # of all measurements
 FAILED_GAIN = -2.0  # the bent gain that a failure counts as
 _FAILED_VARIANCE = 0.05
 _STOPPED = (-1.0, 1.0)  # bent gain and variance of a run that was stopped early
+_OWN = 0.5  # share of the variance between seeds that is a program's own
+_FARTHEST = 40.0  # sd
 _KNEE = 3.0  # sd: gains beyond it count by their logarithm, and no loss counts more
 _VARIANCES = (
     "any",
@@ -137,11 +139,11 @@ class Experience:
     def __len__(self) -> int:
         return len(self._gains)
 
-    def add(self, script: Traits, gain: float, *, n_runs: float) -> tuple[int, ...]:
+    def add(self, script: Traits, gain: float, variance: float | None) -> tuple[int, ...]:
         """Take note of what a script gained over the program that it edits, in sd of the unedited target; NaN when it failed.
 
-        n_runs: how often that was measured, with what it is compared with in mind; 0 where it was stopped, and gained nothing, but nobody
-        knows how little. Returns: the columns of its edits.
+        variance: of the gain; None where the run was stopped, so that it gained nothing, but nobody knows how little.
+        Returns: the columns of its edits.
         """
         columns = tuple(self._columns.setdefault(int(edit), len(self._columns)) for edit in script.edits)
         new = [
@@ -149,10 +151,10 @@ class Experience:
         ]
         if new:
             self._traits = script[new] if self._traits is None else self._traits.join(script[new])
-        bent, variance = read_gain(gain, n_runs)
+        bent, noise = read_gain(gain, variance)
         self._scripts.append(columns)
         self._gains.append(bent)
-        self._variances.append(variance)
+        self._variances.append(noise)
         return columns
 
     def fit(self, kernel: Kernel) -> Effects:
@@ -209,11 +211,20 @@ class Effects:
         return np.asarray(self.scale * self.root @ (self.made_of @ shared))
 
 
-def read_gain(gain: float, n_runs: float) -> tuple[float, float]:
-    """Return the bent gain that a trial tells, and its variance; NaN is a failure, no run one that was stopped."""
-    if not n_runs:
+def read_gain(gain: float, variance: float | None) -> tuple[float, float]:
+    """Return the bent gain that a trial tells, and its variance; NaN is a failure, no variance a run that was stopped."""
+    if variance is None:
         return _STOPPED
-    return (FAILED_GAIN, _FAILED_VARIANCE) if math.isnan(gain) else (bend(gain), slope(gain) ** 2 / n_runs)
+    return (FAILED_GAIN, _FAILED_VARIANCE) if math.isnan(gain) else (bend(gain), slope(gain) ** 2 * variance)
+
+
+def vary_runs(lead: float) -> float:
+    """Return the variance of one run, without what all programs on its seed share, of a program that leads by so many sd; in sd squared.
+
+    It grows with the distance from the unedited target, as in all landscapes that were measured (docs/landscapes.md): there by a power of
+    0.8 to 1.7 of 1 + |lead|, from a sixth to three fifths of the target's variance.
+    """
+    return _OWN * (1 + min(abs(lead), _FARTHEST))
 
 
 def bend(gain: float) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from policy.catalogue import Catalogue
-from policy.effects import Experience, Kernel
+from policy.effects import Experience, Kernel, vary_runs
 from policy.lineage import Lineage, key_of
 from policy.protocol import Move, PolicyError
 from policy.tally import identify
@@ -92,9 +92,10 @@ class Insight:
 
     def _experience_of(self, trial: Tried, parent: Parent) -> None:
         n_runs = _KEPT_RUNS if trial.kept else 1
-        gain = trial.lead - self.lineage.leads[trial.parent] if trial.ok else float("nan")
-        together = 0.0 if trial.stopped else n_runs * self._n_runs[trial.parent] / (n_runs + self._n_runs[trial.parent])
-        columns = self._experience.add(self.describe(parent, trial.script), gain, n_runs=together)
+        before = self.lineage.leads[trial.parent]
+        gain = trial.lead - before if trial.ok else float("nan")
+        variance = vary_runs(trial.lead) / n_runs + vary_runs(before) / self._n_runs[trial.parent]
+        columns = self._experience.add(self.describe(parent, trial.script), gain, None if trial.stopped else variance)
         if trial.ok:
             self._made_of[trial.number] = (*self._made_of[trial.parent], *columns)
             self._n_runs[trial.number] = n_runs

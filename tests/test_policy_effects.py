@@ -26,7 +26,7 @@ def traits(*edits: Edit) -> Traits:
 def fitted(*told: tuple[tuple[Edit, ...], float], n_runs: float = 1.0) -> Effects:
     experience = Experience()
     for script, gain in told:
-        experience.add(traits(*script), gain, n_runs=n_runs)
+        experience.add(traits(*script), gain, 1 / n_runs)
     return experience.fit(Kernel())
 
 
@@ -117,8 +117,8 @@ def test_programs_are_ranked_by_what_all_trials_say_of_their_edits():
 def test_what_is_kept_of_comparisons_changes_no_belief():
     catalogue, experience, edits = Catalogue(root().graph, None), Experience(), list(root().edits)
     for number, edit in enumerate(edits[:8]):
-        experience.add(traits(edit), (-1.0) ** number * number, n_runs=1.0)
-        experience.add(traits(edit, edits[8]), 0.5 * number, n_runs=1.0)
+        experience.add(traits(edit), (-1.0) ** number * number, 1.0)
+        experience.add(traits(edit, edits[8]), 0.5 * number, 1.0)
         effects = experience.fit(Kernel())
         asked = edits[: 4 + 2 * number]  # grows, as edits of a program are asked for
         mean, deviation = catalogue.believe(effects, asked)
@@ -129,7 +129,7 @@ def test_what_is_kept_of_comparisons_changes_no_belief():
 
 def test_another_kernel_does_not_find_the_comparisons_of_the_one_before():
     experience = Experience()
-    experience.add(traits(RATES[0]), 1.0, n_runs=1.0)
+    experience.add(traits(RATES[0]), 1.0, 1.0)
     wide, narrow = (experience.fit(kernel).believe(traits(RATES[1])).mean[0] for kernel in (Kernel(), _NARROW))
     assert narrow == pytest.approx(fitted_with(_NARROW).believe(traits(RATES[1])).mean[0])
     assert abs(wide - narrow) > 1e-3
@@ -140,10 +140,23 @@ _NARROW = Kernel().shrink(0.1)
 
 def fitted_with(kernel: Kernel) -> Effects:
     experience = Experience()
-    experience.add(traits(RATES[0]), 1.0, n_runs=1.0)
+    experience.add(traits(RATES[0]), 1.0, 1.0)
     return experience.fit(kernel)
 
 
 def _told(edits: list[Edit], beside: Edit) -> list[tuple[tuple[Edit, ...], float]]:
     alone_and_beside = ((((edit,), (-1.0) ** n * n), ((edit, beside), 0.5 * n)) for n, edit in enumerate(edits))
     return [each for pair in alone_and_beside for each in pair]
+
+
+def test_a_gain_far_from_the_unedited_target_says_less_than_one_beside_it():
+    believed = []
+    for lead in (2.0, 20.0):
+        insight, flag = Insight(Kernel()), kinds("flip-flag")[0]
+        insight.see(Scene(root(), (root(),), 1, 100))
+        insight.learn(Result(1, RATES[:1], 1.0, 0, lead, kept=True))
+        made = Program(1, RATES[:1], root().graph, root().edits)
+        insight.see(Scene(made, (root(), made), 2, 100, 1))
+        insight.learn(Result(2, (flag,), -1.0, 1, lead + 3.0))
+        believed.append(insight.believe(root(), [flag])[0][0])
+    assert believed[0] > believed[1] + 0.3
