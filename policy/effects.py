@@ -54,7 +54,7 @@ _FAR = -6.0  # deviations below which the tail is computed by its series
 class Kernel:
     """Variances of bent effects, by what edits share. The means are those of an edit about which nothing is known.
 
-    The values are about those that make the effects of synthetic tasks likeliest (python -m bench.fit_kernel); no real target had a say.
+    The values are those with which good edits of synthetic tasks are found soon (python -m bench.tune_kernel).
     """
 
     any: float = 0.05
