@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from policy.protocol import Parent, Scene, Tried
     from policy.traits import Floats, Traits
 
+    Place = tuple[str, str]  # kind and site
+
 _KEPT_RUNS = 3  # what the runs of a program that was kept count as; the others ran once
 _REMEMBERED = 4  # graphs whose edits need not be described anew
 
@@ -40,6 +42,7 @@ class Insight:
         self._catalogues: dict[int, Catalogue] = {}  # by the graph's identity, which is not reused while it is in here
         self._effects: Effects | None = None
         self._refused: set[int] = set()  # programs that were better, and not kept
+        self._doubtful: list[frozenset[Place]] = []  # what they edit
         self._moves: dict[int, Move] = {}  # what was proposed, by the number of its trial
         self._made_now: set[Key] = set()  # the programs that are under way at the scene that was seen last
         self._ran_on: dict[int, list[Edit]] = {}  # edits that were measured alone, by program
@@ -59,12 +62,31 @@ class Insight:
         self._moves |= {scene.number + i: move for i, move in enumerate(moves)}
 
     def is_new(self, parent: Parent, script: Sequence[Edit]) -> bool:
-        """Whether no trial made this program or is about to, in whatever order of the edits."""
-        key = key_of((*self.lineage.scripts[parent.number], *script))
-        return key not in self.lineage.tried and key not in self._made_now
+        """Whether no trial made this program or is about to, in whatever order of the edits, and it is not in doubt."""
+        whole = (*self.lineage.scripts[parent.number], *script)
+        key, places = key_of(whole), _places(whole)
+        return key not in self.lineage.tried and key not in self._made_now and not self._spoiling(places)[0]
+
+    def _spoiling(self, places: frozenset[Place]) -> tuple[bool, set[Place]]:
+        """Whether a program would be refused for all that is known, and the places whose edit would make it so.
+
+        It would with all edits of a program that was refused, or all but one: which of them costs so much is not known.
+        """
+        spoilt = False
+        spoiling: set[Place] = set()
+        for doubtful in self._doubtful:
+            left = max(1, len(doubtful) - 1) - len(doubtful & places)
+            spoilt |= left <= 0
+            spoiling |= doubtful - places if left == 1 else set()
+        return spoilt, spoiling
 
     def new_edits(self, parent: Parent) -> list[Edit]:
-        """List the edits of a program that make of it a new one."""
+        """List the edits of a program that make of it a new one, without those that would be refused."""
+        spoilt, spoiling = self._spoiling(_places(self.lineage.scripts[parent.number]))
+        return [] if spoilt else [edit for edit in self._open(parent) if (edit.kind, edit.site) not in spoiling]
+
+    def _open(self, parent: Parent) -> list[Edit]:
+        """List the edits of a program that no trial has made of it or is about to."""
         known = key_of(self.lineage.scripts[parent.number])
         made = self.lineage.tried | self._made_now
         explored = {edit for key in made if len(key) == len(known) + 1 and key > known for edit in key - known}
@@ -84,7 +106,9 @@ class Insight:
         if not trial.repeats:
             self._experience_of(trial, parent)
         self.lineage.add(trial)
-        self._refused |= {trial.number} if trial.refused else set()
+        if trial.refused:
+            self._refused.add(trial.number)
+            self._doubtful.append(_places((*self.lineage.scripts[trial.parent], *trial.script)))
         self._effects = None
         for first in [first for first in self._scenes if first < number]:
             del self._scenes[first]
@@ -143,6 +167,10 @@ class Insight:
         gains = np.array([sum(means[list(self._made_of[each.number])]) for each in parents])
         order = np.argsort(-gains, kind="stable")
         return [parents[i] for i in order], gains[order]
+
+
+def _places(script: Sequence[Edit]) -> frozenset[Place]:
+    return frozenset((edit.kind, edit.site) for edit in script)
 
 
 def replay(

@@ -160,3 +160,29 @@ def test_a_gain_far_from_the_unedited_target_says_less_than_one_beside_it():
         insight.learn(Result(2, (flag,), -1.0, 1, lead + 3.0))
         believed.append(insight.believe(root(), [flag])[0][0])
     assert believed[0] > believed[1] + 0.3
+
+
+def test_of_a_program_that_was_refused_two_edits_have_to_go():
+    first, second, third, other = (
+        kinds(kind)[0] for kind in ("flip-flag", "swap-activation", "swap-optimizer", "scale-output")
+    )
+    insight = Insight(Kernel())
+    insight.see(Scene(root(), (root(),), 1, 100))
+    insight.learn(Result(1, (first, second, third), 1.0, 0, 20.0, refused=True))
+    assert insight.is_new(root(), (first, other))
+    assert not insight.is_new(root(), (first, second))
+    assert not insight.is_new(root(), (other, third, second))
+    made = Program(2, (first,), root().graph, root().edits)
+    insight.see(Scene(root(), (root(),), 2, 100, 1))
+    insight.learn(Result(2, (first,), 1.0, 0, 2.0))
+    assert {second, third}.isdisjoint(insight.new_edits(made))
+    assert other in insight.new_edits(made)
+    assert {second, third} <= {*insight.new_edits(root())}
+
+
+def test_an_edit_that_was_refused_alone_is_not_offered_anywhere_whatever_its_choice():
+    insight = Insight(Kernel())
+    insight.see(Scene(root(), (root(),), 1, 100))
+    insight.learn(Result(1, RATES[:1], 1.0, 0, 20.0, refused=True))
+    assert not {*insight.new_edits(root())} & {*RATES}
+    assert {edit.kind for edit in insight.new_edits(root())} > {"flip-flag"}
