@@ -163,9 +163,7 @@ def test_a_gain_far_from_the_unedited_target_says_less_than_one_beside_it():
 
 
 def test_of_a_program_that_was_refused_two_edits_have_to_go():
-    first, second, third, other = (
-        kinds(kind)[0] for kind in ("flip-flag", "swap-activation", "swap-optimizer", "scale-output")
-    )
+    first, second, third, other = list({(edit.kind, edit.site): edit for edit in root().edits}.values())[:4]
     insight = Insight(Kernel())
     insight.see(Scene(root(), (root(),), 1, 100))
     insight.learn(Result(1, (first, second, third), 1.0, 0, 20.0, refused=True))
