@@ -91,14 +91,15 @@ class Decision(StrEnum):
     NOT_PROVEN = "not proven"  # better, but inside the noise
 
 
-# How the reasons begin for which a gain beyond the noise is not kept.
+# How the reasons begin for which a gain beyond the noise is not kept, or a run ended before it shows one.
 TOO_COSTLY, UNVOUCHED, ONE_SHARD, TOO_GOOD = (
     "better, but at",
     "better, but self-reported",
     "better on the held-out data",
     "too good",
 )
-DOUBTS = (TOO_COSTLY, UNVOUCHED, ONE_SHARD, TOO_GOOD)
+TOO_SLOW = "uses"
+_DOUBTS = (TOO_COSTLY, UNVOUCHED, ONE_SHARD, TOO_GOOD, f"{Status.STOPPED}: {TOO_SLOW}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,8 @@ class Trial:
 
     @property
     def refused(self) -> bool:
-        """Whether it was better beyond the noise, and yet not kept: too costly, or too good to be true."""
-        return self.verdict.reason.startswith(DOUBTS)
+        """Whether it is not kept however good it is: too costly, or too good to be true."""
+        return self.verdict.reason.startswith(_DOUBTS)
 
     @property
     def kept(self) -> bool:

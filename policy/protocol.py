@@ -122,7 +122,7 @@ class Tried(Protocol):
 
     @property
     def stopped(self) -> bool:
-        """Whether its run was ended early for what it promised: it is not ok, and no crash."""
+        """Whether its run was ended early, for what it promised or what it cost: it is not ok, and no crash."""
         ...
 
     @property
@@ -132,7 +132,7 @@ class Tried(Protocol):
 
     @property
     def refused(self) -> bool:
-        """Whether it was better beyond the noise and yet not kept, because of what it costs or because nobody can trust it."""
+        """Whether it is not kept however good it is, because of what it costs (then it may be stopped) or because nobody can trust it."""
         ...
 
     @property

@@ -184,3 +184,15 @@ def test_an_edit_that_was_refused_alone_is_not_offered_anywhere_whatever_its_cho
     insight.learn(Result(1, RATES[:1], 1.0, 0, 20.0, refused=True))
     assert not {*insight.new_edits(root())} & {*RATES}
     assert {edit.kind for edit in insight.new_edits(root())} > {"flip-flag"}
+
+
+def test_what_was_ended_for_its_cost_says_nothing_about_its_worth():
+    believed = []
+    for trial in ([], [Result(1, RATES[:1], -1.0, 0, math.nan, ok=False, stopped=True, refused=True)]):
+        insight = Insight(Kernel())
+        insight.see(Scene(root(), (root(),), 1, 100))
+        for each in trial:
+            insight.learn(each)
+        believed.append(insight.believe(root(), RATES))
+    assert np.array_equal(*believed)
+    assert not {*insight.new_edits(root())} & {*RATES}

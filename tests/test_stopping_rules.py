@@ -16,7 +16,8 @@ from bench.stopping import DATA, Policy, read_runs, simulate
 from harness.evidence import AUDIT_SHARE, Evidence
 from harness.meter import N_MARKS
 from harness.stopping import MIN_FINISHED, WARM_UP, Rule, behind_median, behind_rung, make_rule, margins
-from harness.values import TrialError
+from harness.values import Outcome, Reward, Status, Trial, TrialError
+from harness.verdict import Incumbent, Noise, judge
 
 BASELINE = tuple(tuple(4.0 - 0.1 * at + jitter for at in range(N_MARKS)) for jitter in (0.0, 0.02, -0.02))
 INCUMBENT = BASELINE[0]
@@ -44,6 +45,21 @@ def verdict(
     rule = make_rule(name, Evidence(**{**known, **changed}, cpu_s=costliest_s))
     assert rule is not None
     return rule.verdict(curve, cpu_s)
+
+
+def ended(reason: str) -> Trial:
+    """A trial of one run that a rule ended."""
+    outcome = Outcome(Status.STOPPED, seed=0, detail=reason)
+    verdict = judge((outcome,), Incumbent(((0, 1.0),)), Noise(1.0, 0.1, 3), sign=-1.0)
+    return Trial(1, 0, (), "s", "c", (outcome,), verdict, Reward(()))
+
+
+def test_a_policy_can_tell_what_was_ended_for_its_cost_from_what_was_ended_for_its_promise():
+    costly, poor = verdict(INCUMBENT[:WARM_UP], cpu_s=10.0, costliest_s=2.0), verdict((4.0, math.inf))
+    assert [(ended(reason).stopped, ended(reason).refused) for reason in (costly, poor)] == [
+        (True, True),
+        (True, False),
+    ]
 
 
 # --- what has failed
