@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from policy.protocol import Parent, Scene, Tried
     from policy.traits import Floats, Traits
 
-    Place = tuple[str, str]  # kind and site
 
 _KEPT_RUNS = 3  # what the runs of a program that was kept count as; the others ran once
 _REMEMBERED = 4  # graphs whose edits need not be described anew
@@ -42,7 +41,9 @@ class Insight:
         self._catalogues: dict[int, Catalogue] = {}  # by the graph's identity, which is not reused while it is in here
         self._effects: Effects | None = None
         self._refused: set[int] = set()  # programs that were better, and not kept
-        self._doubtful: list[frozenset[Place]] = []  # what they edit
+        self._doubtful: list[
+            frozenset[str]
+        ] = []  # the sites that they edit and their parents, which were not refused, do not
         self._moves: dict[int, Move] = {}  # what was proposed, by the number of its trial
         self._made_now: set[Key] = set()  # the programs that are under way at the scene that was seen last
         self._ran_on: dict[int, list[Edit]] = {}  # edits that were measured alone, by program
@@ -64,26 +65,26 @@ class Insight:
     def is_new(self, parent: Parent, script: Sequence[Edit]) -> bool:
         """Whether no trial made this program or is about to, in whatever order of the edits, and it is not in doubt."""
         whole = (*self.lineage.scripts[parent.number], *script)
-        key, places = key_of(whole), _places(whole)
-        return key not in self.lineage.tried and key not in self._made_now and not self._spoiling(places)[0]
+        key, sites = key_of(whole), _sites(whole)
+        return key not in self.lineage.tried and key not in self._made_now and not self._spoiling(sites)[0]
 
-    def _spoiling(self, places: frozenset[Place]) -> tuple[bool, set[Place]]:
-        """Whether a program would be refused for all that is known, and the places whose edit would make it so.
+    def _spoiling(self, sites: frozenset[str]) -> tuple[bool, set[str]]:
+        """Whether a program would be refused for all that is known, and the sites where an edit would make it so.
 
-        It would with all edits of a program that was refused, or all but one: which of them costs so much is not known.
+        It would with edits at all sites of a trial that was refused, or all but one: which of them costs so much is not known.
         """
         spoilt = False
-        spoiling: set[Place] = set()
+        spoiling: set[str] = set()
         for doubtful in self._doubtful:
-            left = max(1, len(doubtful) - 1) - len(doubtful & places)
+            left = max(1, len(doubtful) - 1) - len(doubtful & sites)
             spoilt |= left <= 0
-            spoiling |= doubtful - places if left == 1 else set()
+            spoiling |= doubtful - sites if left == 1 else set()
         return spoilt, spoiling
 
     def new_edits(self, parent: Parent) -> list[Edit]:
         """List the edits of a program that make of it a new one, without those that would be refused."""
-        spoilt, spoiling = self._spoiling(_places(self.lineage.scripts[parent.number]))
-        return [] if spoilt else [edit for edit in self._open(parent) if (edit.kind, edit.site) not in spoiling]
+        spoilt, spoiling = self._spoiling(_sites(self.lineage.scripts[parent.number]))
+        return [] if spoilt else [edit for edit in self._open(parent) if edit.site not in spoiling]
 
     def _open(self, parent: Parent) -> list[Edit]:
         """List the edits of a program that no trial has made of it or is about to."""
@@ -110,7 +111,7 @@ class Insight:
         self.lineage.add(trial)
         if trial.refused:
             self._refused.add(trial.number)
-            self._doubtful.append(_places((*self.lineage.scripts[trial.parent], *trial.script)))
+            self._doubtful.append(_sites(trial.script))
         self._effects = None
         for first in [first for first in self._scenes if first < number]:
             del self._scenes[first]
@@ -171,8 +172,8 @@ class Insight:
         return [parents[i] for i in order], gains[order]
 
 
-def _places(script: Sequence[Edit]) -> frozenset[Place]:
-    return frozenset((edit.kind, edit.site) for edit in script)
+def _sites(script: Sequence[Edit]) -> frozenset[str]:
+    return frozenset(edit.site for edit in script)
 
 
 def replay(

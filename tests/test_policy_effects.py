@@ -163,7 +163,7 @@ def test_a_gain_far_from_the_unedited_target_says_less_than_one_beside_it():
 
 
 def test_of_a_program_that_was_refused_two_edits_have_to_go():
-    first, second, third, other = list({(edit.kind, edit.site): edit for edit in root().edits}.values())[:4]
+    first, second, third, other = list({edit.site: edit for edit in root().edits}.values())[:4]
     insight = Insight(Kernel())
     insight.see(Scene(root(), (root(),), 1, 100))
     insight.learn(Result(1, (first, second, third), 1.0, 0, 20.0, refused=True))
@@ -178,12 +178,12 @@ def test_of_a_program_that_was_refused_two_edits_have_to_go():
     assert {second, third} <= {*insight.new_edits(root())}
 
 
-def test_an_edit_that_was_refused_alone_is_not_offered_anywhere_whatever_its_choice():
+def test_the_site_of_an_edit_that_was_refused_alone_is_left_as_it_is():
     insight = Insight(Kernel())
     insight.see(Scene(root(), (root(),), 1, 100))
     insight.learn(Result(1, RATES[:1], 1.0, 0, 20.0, refused=True))
-    assert not {*insight.new_edits(root())} & {*RATES}
-    assert {edit.kind for edit in insight.new_edits(root())} > {"flip-flag"}
+    assert RATES[0].site not in {edit.site for edit in insight.new_edits(root())}
+    assert {edit.site for edit in insight.new_edits(root())} > {kinds("flip-flag")[0].site}
 
 
 def test_what_was_ended_for_its_cost_says_nothing_about_its_worth():
@@ -196,3 +196,13 @@ def test_what_was_ended_for_its_cost_says_nothing_about_its_worth():
         believed.append(insight.believe(root(), RATES))
     assert np.array_equal(*believed)
     assert not {*insight.new_edits(root())} & {*RATES}
+
+
+def test_what_was_measured_before_is_not_in_doubt_for_what_was_added_to_it():
+    insight, flag = Insight(Kernel()), kinds("flip-flag")[0]
+    insight.see(Scene(root(), (root(),), 1, 100))
+    insight.learn(Result(1, RATES[:1], 1.0, 0, 3.0, kept=True))
+    made = Program(1, RATES[:1], root().graph, tuple(edit for edit in root().edits if edit.site != RATES[0].site))
+    insight.see(Scene(made, (root(), made), 2, 100, 1))
+    insight.learn(Result(2, (flag,), 1.0, 1, 20.0, refused=True))
+    assert {edit.site for edit in insight.new_edits(made)} == {edit.site for edit in made.edits} - {flag.site}
