@@ -409,7 +409,7 @@ def test_weights_are_refused_only_where_a_policy_could_gain_by_it(weights):
     huge = Complexity(10**9, 10**9, 10**9)
     worst = [verdict(-1e9), verdict(0.0)]
     ended = min(reward_of(each, novelty=0.0, complexity=SAME_SIZE, weights=weights).total for each in worst)
-    felt = weights.complexity if weights.complexity < -1e-6 else -1.0  # no growth is so large that a smaller weight is felt
+    felt = weights.complexity if weights.complexity < -1e-6 else -1.0  # a smaller weight is never felt
     grown = Weights(**{**weights.model_dump(), "complexity": felt})
     stopped = reward_of(FAILED, novelty=0.0, complexity=huge, status=Status.STOPPED, weights=grown).total
     assert weights.stopped > ended or weights.failure > stopped
