@@ -104,9 +104,8 @@ class Insight:
         if trial.parent not in shown:
             raise PolicyError(f"trial {trial.number}: was not proposed since the last feedback; propose first")
         parent = shown[trial.parent]
-        if not (
-            trial.repeats or (trial.stopped and trial.refused)
-        ):  # what was ended for its cost says nothing about its worth
+        ended_for_cost = trial.stopped and trial.refused  # which says nothing about its worth
+        if not (trial.repeats or ended_for_cost):
             self._experience_of(trial, parent)
         self.lineage.add(trial)
         if trial.refused:
