@@ -22,7 +22,7 @@ from harness.programs import Programs
 from harness.record import Final, Proposal, Recheck
 from harness.stopping import make_rule
 from harness.values import Outcome, Scoring, Status, TrialError
-from harness.verdict import Noise, judge, noise_of, wanted
+from harness.verdict import Noise, judge, most_cost, noise_of, wanted
 from harness.wishes import priors_of
 from mutator.edit import print_script
 from policy.protocol import PolicyError, Scene
@@ -324,7 +324,8 @@ class Campaign:
 
     def _scene(self, number: int) -> Scene:
         programs, n_trials = self._programs, self._settings.n_trials
-        return Scene(programs.incumbent, programs.known, number, n_trials, self._n_fed, self._priors)
+        costliest = most_cost(self._noise, self._target.limits)
+        return Scene(programs.incumbent, programs.known, number, n_trials, self._n_fed, self._priors, costliest)
 
 
 def _screened(runner: Runner, snapshot: Snapshot, seed: int, rule: StoppingRule | None = None) -> Outcome:

@@ -15,6 +15,7 @@ from harness.objects import ObjectStore
 from harness.programs import Programs
 from harness.record import Proposal
 from harness.values import TrialError
+from harness.verdict import most_cost, noise_of
 from harness.wishes import priors_of
 from policy.protocol import Scene
 from targets.manifest import load_target
@@ -66,11 +67,14 @@ def walk(folder: Path, record: Record) -> Course:
     programs = Programs(target, store, root=Snapshot(store.files(unedited), frozenset(target.frozen)))
     programs.begin(record.baseline)
     priors, proposals = priors_of(target), {proposal.number: proposal for proposal in record.proposals}
+    costliest = most_cost(noise_of(record.baseline), target.limits)
     scenes, n_fed = list[Scene](), 0
     for trial in _in_turn(folder, record):
         if isinstance(trial, Proposal):
             scenes.append(
-                Scene(programs.incumbent, programs.known, trial.number, record.settings.n_trials, n_fed, priors)
+                Scene(
+                    programs.incumbent, programs.known, trial.number, record.settings.n_trials, n_fed, priors, costliest
+                )
             )
             programs.edit_again(trial)
         else:

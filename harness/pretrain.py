@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.landscape.ground import read_ground
-from harness.landscape.model import read_rows
+from harness.landscape.model import read_costs, read_rows
 from harness.landscape.store import find_landscape, read_landscape
 from harness.landscape.synthetic import Family, generate, invent_effects
 from harness.landscape.walk import Walk
@@ -130,10 +130,10 @@ def prior_of_landscapes(names: Sequence[str]) -> Prior:
     """
     parts = [_measured(name) for name in names]
     traits = parts[0][0]
-    for more, _ in parts[1:]:
+    for more, *_ in parts[1:]:
         traits = traits.join(more)
-    effects = np.concatenate([effects for _, effects in parts])
-    return fit_prior(traits, effects - Kernel().expect(traits), np.full(len(traits), NOISE))
+    effects, doublings = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+    return fit_prior(traits, effects - Kernel().expect(traits), np.full(len(traits), NOISE), doublings)
 
 
 @lru_cache
@@ -149,12 +149,16 @@ def prior_of_family(family: int) -> Prior:
     return fit_prior(traits, mean - Kernel().expect(traits), np.full(len(live), 2 * NOISE / _N_PRIOR_TASKS))
 
 
-def _measured(name: str) -> tuple[Traits, Floats]:
-    """Return the single edits of a landscape that may change something, and their bent gains without what seeds add to all programs."""
+def _measured(name: str) -> tuple[Traits, Floats, Floats]:
+    """Return the single edits of a landscape that may change something, their bent gains without what seeds add to all programs, and costs.
+
+    Costs are in doublings of the unedited target's CPU time, NaN where a run did not get to its end.
+    """
     table, model = read_landscape(find_landscape(name))
     ground, reading = read_ground(table.provenance.target), read_rows(table)
     known = {edit.address: edit for edit in ground.edits}
     preserving, sign, noise = default_grammar().preserving, table.provenance.sign, model.noise
+    costs = read_costs(table)
     edits, effects = [], []
     for script, works in reading.works.items():
         if len(script) != 1 or known[script[0]].kind in preserving:
@@ -164,7 +168,8 @@ def _measured(name: str) -> tuple[Traits, Floats]:
         effects.append(bend(sign * (float(np.mean(runs)) - noise.baseline) / noise.sd) if works else FAILED_GAIN)
     if not edits:
         raise TrialError(f"{name}: has no single edits; build it further")
-    return describe(ground.graph, edits), np.array(effects)
+    doublings = np.array([costs.get((edit.address,), np.nan) for edit in edits])
+    return describe(ground.graph, edits), np.array(effects), doublings
 
 
 def _draw_family(seed: int, stream: Random) -> Family:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from harness.record import Final, Proposal, Recheck, Record, Settings
 from harness.values import Decision, Outcome, Reward, Scoring, Status, Trial, TrialError, Verdict
+from harness.verdict import cost_of
 from mutator.edit import Edit
 from targets.wishes import Weights
 
@@ -121,7 +122,7 @@ class State:
         proposal = self._open_proposal(number)
         require(bool(proposal.outcomes), f"trial {number} is judged before it ran")
         made = (proposal.parent, proposal.script, proposal.snapshot, proposal.commit, proposal.outcomes)
-        self.trials[number] = Trial(number, *made, verdict, reward)
+        self.trials[number] = Trial(number, *made, verdict, reward, cost_of(proposal.outcomes, self._baseline))
 
     def _judged(self, number: int) -> int:
         require(number in self.trials, f"trial {number} is evaluated again before it was judged")

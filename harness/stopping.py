@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.evidence import Curve, Evidence
 from harness.meter import N_MARKS
 from harness.pruner import Pruned
-from harness.values import TOO_SLOW, TrialError
+from harness.values import TrialError
 from harness.verdict import costly_s
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def costs_too_much(cpu_s: float, evidence: Evidence) -> str:
     limit = costly_s(evidence.cpu_s)
     if cpu_s <= max(COSTLY_MARGIN * limit, SHORT_S):
         return ""
-    return f"{TOO_SLOW} {cpu_s:.3g} s of CPU time at this rate; beyond {limit:.3g} s nothing is kept"
+    return f"uses {cpu_s:.3g} s of CPU time at this rate; beyond {limit:.3g} s nothing is kept"
 
 
 def has_failed(curve: Curve) -> str:

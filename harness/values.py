@@ -91,15 +91,14 @@ class Decision(StrEnum):
     NOT_PROVEN = "not proven"  # better, but inside the noise
 
 
-# How the reasons begin for which a gain beyond the noise is not kept, or a run ended before it shows one.
+# How the reasons begin for which a gain beyond the noise is not kept.
 TOO_COSTLY, UNVOUCHED, ONE_SHARD, TOO_GOOD = (
     "better, but at",
     "better, but self-reported",
     "better on the held-out data",
     "too good",
 )
-TOO_SLOW = "uses"
-_DOUBTS = (TOO_COSTLY, UNVOUCHED, ONE_SHARD, TOO_GOOD, f"{Status.STOPPED}: {TOO_SLOW}")
+_DOUBTS = (TOO_COSTLY, UNVOUCHED, ONE_SHARD, TOO_GOOD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +137,7 @@ class Trial:
     outcomes: tuple[Outcome, ...]  # first the search seed, then the confirmations
     verdict: Verdict
     reward: Reward
+    cost: float = math.nan  # CPU time of a run against that of the unedited target; NaN where nothing shows it
 
     @property
     def metric(self) -> float:

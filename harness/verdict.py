@@ -26,13 +26,15 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING
 
-from harness.values import ONE_SHARD, TOO_COSTLY, TOO_GOOD, UNVOUCHED, Decision, Scoring, TrialError, Verdict
+from harness.meter import N_MARKS
+from harness.values import ONE_SHARD, TOO_COSTLY, TOO_GOOD, UNVOUCHED, Decision, Scoring, Status, TrialError, Verdict
 from targets.manifest import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.values import Outcome
+    from targets.manifest import Limits
 
 SD_FLOOR = 1e-4  # of |mean|: replicates that agree by chance, or to the last digit, prove no precision below this
 SCREEN_Z = 0.5  # below it no confirmation: saves 2 of 3 of those of worthless edits
@@ -41,6 +43,8 @@ TOO_GOOD_SD = 8.0  # sd of the baseline; real steps of that size exist, and cost
 TOO_GOOD_SHARE = 0.5  # of such a gain, which a fresh seed has to show
 COSTLY = 3.0  # times the CPU time of any replicate; honest edits (twice the depth, a wider model) stay below
 COSTLY_LEAST_S = 1.0  # of CPU time; a run of milliseconds takes several times as many on a busy machine
+_SETTLED = 0.2  # of the budget
+_RAN = (Status.OK, Status.STOPPED, Status.TIMEOUT)
 PAIRED_SD_FLOOR = 0.25  # of the sd that the difference of two unpaired runs has
 
 _SD_LEAST = 1e-9  # in the metric's unit, where the mean is 0 as well
@@ -105,6 +109,27 @@ class Incumbent:
 def costly_s(baseline_s: float) -> float:
     """Return the CPU time in seconds from which on a run is no better program for the budget, whatever it measures."""
     return max(COSTLY * baseline_s, COSTLY_LEAST_S)
+
+
+def cost_of(outcomes: Sequence[Outcome], baseline: Sequence[Outcome]) -> float:
+    """Return the CPU time of a program's run against the costliest of the unedited target's; NaN where nothing shows it.
+
+    What was ended early is taken on at its rate, once that is no more the rate of what it loads.
+    """
+    most_s = max((outcome.cpu_s for outcome in baseline), default=0.0)
+    seconds = [outcome.cpu_s / _done(outcome) for outcome in outcomes if outcome.status in _RAN]
+    return median(seconds) / most_s if most_s and seconds else math.nan
+
+
+def most_cost(noise: Noise, limits: Limits) -> float:
+    """Return the cost beyond which no program is kept, in the unit of `cost_of`: by the verdict, or by the manifest's limit."""
+    return min(costly_s(noise.cpu_s), limits.cpu_s) / noise.cpu_s if noise.cpu_s else math.inf
+
+
+def _done(outcome: Outcome) -> float:
+    """Return the share of the budget that a run is known to have done."""
+    progress = len(outcome.curve) / N_MARKS
+    return 1.0 if outcome.ok or progress < _SETTLED else progress
 
 
 def student_t(freedom: int) -> float:

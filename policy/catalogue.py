@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from graph.code_graph import CodeGraph
     from mutator.edit import Edit
-    from policy.effects import Belief, Effects
+    from policy.effects import Belief, Effects, Kernel
     from policy.prior import Prior
     from policy.traits import Floats, Traits
 
@@ -26,8 +26,8 @@ class Catalogue:
         self.graph, self._prior = graph, prior
         self._rows: dict[Edit, int] = {}
         self._traits: Traits | None = None
-        self._shared = np.zeros((0, 0))  # (U, M) covariances under the kernel
-        self._belief: tuple[Effects, Belief] | None = None
+        self._shared: dict[Kernel, Floats] = {}  # (U, M) covariances under the kernel
+        self._beliefs: dict[Kernel, tuple[Effects, Belief]] = {}
 
     def describe(self, edits: Sequence[Edit]) -> Traits:
         """Return the traits of edits, at least one."""
@@ -35,11 +35,12 @@ class Catalogue:
         return traits[rows]
 
     def believe(self, effects: Effects, edits: Sequence[Edit]) -> tuple[Floats, Floats]:
-        """Return means and deviations of what edits gain: (len(edits),) each."""
+        """Return means and deviations of the effects of edits: (len(edits),) each."""
         rows, traits = self._find(edits)
-        if self._belief is None or self._belief[0] is not effects or len(self._belief[1].mean) < len(traits):
-            self._belief = effects, effects.believe(traits, self._compare(effects, traits))
-        belief = self._belief[1]
+        known, belief = self._beliefs.get(effects.kernel, (None, None))
+        if belief is None or known is not effects or len(belief.mean) < len(traits):
+            belief = effects.believe(traits, self._compare(effects, traits))
+            self._beliefs[effects.kernel] = effects, belief
         return belief.mean[rows], belief.deviation[rows]
 
     def _find(self, edits: Sequence[Edit]) -> tuple[list[int], Traits]:
@@ -49,7 +50,8 @@ class Catalogue:
             new = list(dict.fromkeys(edit for edit, row in zip(edits, rows, strict=True) if row < 0))
             described = describe(self.graph, new)
             if self._prior is not None:
-                described = replace(described, promise=self._prior.promise(described))
+                promise, price = self._prior.promise(described)
+                described = replace(described, promise=promise, price=price)
             self._rows |= {edit: len(self._rows) + i for i, edit in enumerate(new)}
             self._traits = described if self._traits is None else self._traits.join(described)
             rows = [self._rows[edit] for edit in edits]
@@ -60,7 +62,8 @@ class Catalogue:
         """Return the covariances of all edits with those that were tried; what was tried first does not change."""
         if effects.tried is None:
             return None
-        known = len(self._shared) if self._shared.shape[1] == len(traits) else 0
+        shared = self._shared.get(effects.kernel, np.zeros((0, len(traits))))
+        known = len(shared) if shared.shape[1] == len(traits) else 0
         new = effects.kernel.covary(effects.tried[range(known, len(effects.tried))], traits)
-        self._shared = np.concatenate([self._shared[:known], new]) if known else new
-        return self._shared
+        self._shared[effects.kernel] = found = np.concatenate([shared, new]) if known else new
+        return found

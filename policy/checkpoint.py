@@ -36,7 +36,7 @@ _SHAPES = {
     "sites": (torch.float32, (SITE_WIDTH,)),
     "choices": (torch.float32, (CHOICE_WIDTH,)),
     "doublings": (torch.float64, ()),
-    "weights": (torch.float64, ()),
+    "weights": (torch.float64, (2,)),
 }
 
 

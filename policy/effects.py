@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from policy.traits import Floats, Ints, Traits
 
 MAX_TRIALS = 512  # the newest ones; a fit is cubic in them
@@ -46,6 +48,7 @@ _VARIANCES = (
     "bow",
     "any_bow",
 )
+_LEAST_VARIANCE = 1e-9
 _ROOT_2PI = math.sqrt(2 * math.pi)
 _FAR = -6.0  # deviations below which the tail is computed by its series
 
@@ -79,9 +82,13 @@ class Kernel:
         """Return the kernel of effects of which a prior leaves this share of the variances open."""
         return replace(self, **{name: share * getattr(self, name) for name in _VARIANCES})
 
+    def promised(self, traits: Traits) -> Floats:
+        """Return what other targets say of the effects: (M,)."""
+        return traits.promise
+
     def expect(self, traits: Traits) -> Floats:
         """Return the mean effect of each edit before any trial: (M,)."""
-        return self.expect_unpromised(traits) + traits.promise
+        return self.expect_unpromised(traits) + self.promised(traits)
 
     def expect_unpromised(self, traits: Traits) -> Floats:
         """Return the mean effect of each edit where no other target says anything: (M,)."""
@@ -101,14 +108,14 @@ class Kernel:
         both = are_numbers[0][:, None] & are_numbers[1]
         neither = ~are_numbers[0][:, None] & ~are_numbers[1]
         found: Floats = np.where(both, curves, np.where(neither, words, 0.0))
-        return found + self.trust * one.promise[:, None] * other.promise
+        return found + self.trust * self.promised(one)[:, None] * self.promised(other)
 
     def vary(self, traits: Traits) -> Floats:
         """Return the variances of the effects: (M,)."""
         words = self.any + self.kind + self.site + self.unit + self.place + self.content + self.kind_content + self.edit
         squares = np.nan_to_num(traits.doublings) ** 2
         curves = 1.5 * self.slope * squares + (self.bow + self.any_bow) * squares**2 + self.number
-        return np.where(np.isnan(traits.doublings), words, curves) + self.trust * traits.promise**2
+        return np.where(np.isnan(traits.doublings), words, curves) + self.trust * self.promised(traits) ** 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,21 @@ class Belief:
     def log_improvement(self) -> Floats:
         """Return log E[max(0, effect)]."""
         return log_expected_improvement(self.mean, self.deviation)
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """What is believed of M effects that add up."""
+
+    mean: Floats  # (M,)
+    covariance: Floats  # (M, M)
+
+    def join(self, chosen: Sequence[int], others: Sequence[int]) -> tuple[Floats, Floats]:
+        """Return means and variances of the sum of what is chosen and each of the others: (len(others),) each."""
+        chosen, others = list(chosen), list(others)
+        within, across = self.covariance[np.ix_(chosen, chosen)], self.covariance[np.ix_(others, chosen)]
+        variance = within.sum() + np.diag(self.covariance)[others] + 2 * across.sum(1)
+        return self.mean[chosen].sum() + self.mean[others], np.maximum(variance, _LEAST_VARIANCE)
 
 
 class Experience:
@@ -145,16 +167,19 @@ class Experience:
         variance: of the gain; None where the run was stopped, so that it gained nothing, but nobody knows how little.
         Returns: the columns of its edits.
         """
+        return self.note(script, *read_gain(gain, variance))
+
+    def note(self, script: Traits, effect: float, variance: float) -> tuple[int, ...]:
+        """Take note of the sum of a script's effects, as the process sees it; return the columns of its edits."""
         columns = tuple(self._columns.setdefault(int(edit), len(self._columns)) for edit in script.edits)
         new = [
             row for row, column in enumerate(columns) if column >= (0 if self._traits is None else len(self._traits))
         ]
         if new:
             self._traits = script[new] if self._traits is None else self._traits.join(script[new])
-        bent, noise = read_gain(gain, variance)
         self._scripts.append(columns)
-        self._gains.append(bent)
-        self._variances.append(noise)
+        self._gains.append(effect)
+        self._variances.append(variance)
         return columns
 
     def fit(self, kernel: Kernel) -> Effects:
@@ -196,12 +221,13 @@ class Effects:
         explained = self._explain(traits, known)
         variance = self.scale * self.kernel.vary(traits) - (explained**2).sum(0)
         mean = self.kernel.expect(traits) + explained.T @ self.weights
-        return Belief(mean, np.sqrt(np.maximum(variance, 1e-9)))
+        return Belief(mean, np.sqrt(np.maximum(variance, _LEAST_VARIANCE)))
 
-    def covary(self, traits: Traits) -> Floats:
-        """Return the covariances (M, M) that are left of the effects of edits."""
+    def foresee(self, traits: Traits) -> Joint:
+        """Return the belief about edits together."""
         explained = self._explain(traits)
-        return np.asarray(self.scale * self.kernel.covary(traits, traits) - explained.T @ explained)
+        covariance = self.scale * self.kernel.covary(traits, traits) - explained.T @ explained
+        return Joint(self.kernel.expect(traits) + explained.T @ self.weights, covariance)
 
     def _explain(self, traits: Traits, known: Floats | None = None) -> Floats:
         """Return (N, M): what the trials say about each edit."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from policy.catalogue import Catalogue
-from policy.effects import Experience, Kernel, vary_runs
+from policy.costs import Costs, log_chance
+from policy.effects import Experience, Joint, Kernel, vary_runs
 from policy.lineage import Lineage, key_of
 from policy.protocol import Move, PolicyError
 from policy.tally import identify
@@ -40,17 +42,16 @@ class Insight:
         self._scenes: dict[int, Scene] = {}  # that wait for feedback, by the first number proposed on each
         self._catalogues: dict[int, Catalogue] = {}  # by the graph's identity, which is not reused while it is in here
         self._effects: Effects | None = None
+        self._costs = Costs()
+        self._most_cost = math.inf
         self._refused: set[int] = set()  # programs that were better, and not kept
-        self._doubtful: list[
-            frozenset[str]
-        ] = []  # the sites that they edit and their parents, which were not refused, do not
         self._moves: dict[int, Move] = {}  # what was proposed, by the number of its trial
         self._made_now: set[Key] = set()  # the programs that are under way at the scene that was seen last
         self._ran_on: dict[int, list[Edit]] = {}  # edits that were measured alone, by program
 
     def see(self, scene: Scene) -> None:
         """Take note of what moves are proposed on."""
-        self._scenes[scene.number] = scene
+        self._scenes[scene.number], self._most_cost = scene, scene.most_cost
         under_way = (self._moves[number] for number in range(scene.n_known + 1, scene.number) if number in self._moves)
         self._made_now = {
             key_of((*self.lineage.scripts[move.parent], *move.script))
@@ -63,30 +64,11 @@ class Insight:
         self._moves |= {scene.number + i: move for i, move in enumerate(moves)}
 
     def is_new(self, parent: Parent, script: Sequence[Edit]) -> bool:
-        """Whether no trial made this program or is about to, in whatever order of the edits, and it is not in doubt."""
-        whole = (*self.lineage.scripts[parent.number], *script)
-        key, sites = key_of(whole), _sites(whole)
-        return key not in self.lineage.tried and key not in self._made_now and not self._spoiling(sites)[0]
-
-    def _spoiling(self, sites: frozenset[str]) -> tuple[bool, set[str]]:
-        """Whether a program would be refused for all that is known, and the sites where an edit would make it so.
-
-        It would with edits at all sites of a trial that was refused, or all but one: which of them costs so much is not known.
-        """
-        spoilt = False
-        spoiling: set[str] = set()
-        for doubtful in self._doubtful:
-            left = max(1, len(doubtful) - 1) - len(doubtful & sites)
-            spoilt |= left <= 0
-            spoiling |= doubtful - sites if left == 1 else set()
-        return spoilt, spoiling
+        """Whether no trial made this program or is about to, in whatever order of the edits."""
+        key = key_of((*self.lineage.scripts[parent.number], *script))
+        return key not in self.lineage.tried and key not in self._made_now
 
     def new_edits(self, parent: Parent) -> list[Edit]:
-        """List the edits of a program that make of it a new one, without those that would be refused."""
-        spoilt, spoiling = self._spoiling(_sites(self.lineage.scripts[parent.number]))
-        return [] if spoilt else [edit for edit in self._open(parent) if edit.site not in spoiling]
-
-    def _open(self, parent: Parent) -> list[Edit]:
         """List the edits of a program that no trial has made of it or is about to."""
         known = key_of(self.lineage.scripts[parent.number])
         made = self.lineage.tried | self._made_now
@@ -104,24 +86,27 @@ class Insight:
         if trial.parent not in shown:
             raise PolicyError(f"trial {trial.number}: was not proposed since the last feedback; propose first")
         parent = shown[trial.parent]
-        ended_for_cost = trial.stopped and trial.refused  # which says nothing about its worth
-        if not (trial.repeats or ended_for_cost):
-            self._experience_of(trial, parent)
+        if not trial.repeats:
+            self._experience_of(trial, parent, self._scenes[number].most_cost)
         self.lineage.add(trial)
         if trial.refused:
             self._refused.add(trial.number)
-            self._doubtful.append(_sites(trial.script))
         self._effects = None
         for first in [first for first in self._scenes if first < number]:
             del self._scenes[first]
         return parent
 
-    def _experience_of(self, trial: Tried, parent: Parent) -> None:
+    def _experience_of(self, trial: Tried, parent: Parent, most_cost: float) -> None:
+        script = self.describe(parent, trial.script)
+        self._costs.learn(trial, script)
+        if trial.cost > most_cost and not trial.ok:
+            return  # it was ended for its cost, which says nothing about its worth
         n_runs = _KEPT_RUNS if trial.kept else 1
         before = self.lineage.leads[trial.parent]
-        gain = trial.lead - before if trial.ok else float("nan")
+        trusted = trial.ok and not (trial.refused and not trial.cost > most_cost)
+        gain = trial.lead - before if trusted else math.nan
         variance = vary_runs(trial.lead) / n_runs + vary_runs(before) / self._n_runs[trial.parent]
-        columns = self._experience.add(self.describe(parent, trial.script), gain, None if trial.stopped else variance)
+        columns = self._experience.add(script, gain, None if trial.stopped else variance)
         if trial.ok:
             self._made_of[trial.number] = (*self._made_of[trial.parent], *columns)
             self._n_runs[trial.number] = n_runs
@@ -151,6 +136,25 @@ class Insight:
         """Return means and deviations of what edits of a program gain: (len(edits),) each."""
         return self._catalogue(parent).believe(self.effects, edits)
 
+    def log_chances(self, parent: Parent, edits: Sequence[Edit]) -> Floats:
+        """Return the log of the chance that a program with one edit more costs no more than a program that is kept may: (len(edits),)."""
+        if (room := self.room(parent)) == math.inf:
+            return np.zeros(len(edits))
+        mean, deviation = self._catalogue(parent).believe(self._costs.effects, edits)
+        return log_chance(mean, deviation**2, room)
+
+    def foresee(self, parent: Parent, edits: Sequence[Edit]) -> tuple[Joint, Joint]:
+        """Return what edits of a program, at least one, gain together, and what they cost where that matters."""
+        traits, n = self.describe(parent, edits), len(edits)
+        free = self.room(parent) == math.inf
+        return self.effects.foresee(traits), (
+            Joint(np.zeros(n), np.zeros((n, n))) if free else self._costs.effects.foresee(traits)
+        )
+
+    def room(self, parent: Parent) -> float:
+        """Return by how many doublings of its cost a program is below what one that is kept may cost; infinite where that is no matter."""
+        return math.log2(self._most_cost) - self._costs.spent(parent.number)
+
     def _catalogue(self, parent: Parent) -> Catalogue:
         found = self._catalogues.pop(id(parent.graph), None) or Catalogue(parent.graph, self._prior)
         self._catalogues[id(parent.graph)] = found
@@ -169,10 +173,6 @@ class Insight:
         gains = np.array([sum(means[list(self._made_of[each.number])]) for each in parents])
         order = np.argsort(-gains, kind="stable")
         return [parents[i] for i in order], gains[order]
-
-
-def _sites(script: Sequence[Edit]) -> frozenset[str]:
-    return frozenset(edit.site for edit in script)
 
 
 def replay(

@@ -26,7 +26,7 @@ N_PARENTS = 2
 MARGIN = 0.85  # bent sd: an edit that promises no more over the best program is not worth a trial, since no verdict would keep it
 MAX_OPTIONS = 256  # attention is quadratic in the sites, of which there are at most as many
 _LEAST_PRIOR = 1e-6
-_ARRAYS = ("mean", "deviation", "behind", "log_prior")
+_ARRAYS = ("mean", "deviation", "behind", "log_prior", "log_chance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Options:
     deviation: Floats
     behind: Floats  # what its program is believed to be worth less than the best one
     log_prior: Floats  # of its kind
+    log_chance: Floats  # that its program costs no more than one that is kept may
 
     def __len__(self) -> int:
         return len(self.edits)
@@ -54,8 +55,8 @@ class Options:
 
     @property
     def log_improvement(self) -> Floats:
-        """Log expected improvement by more than MARGIN over the best program."""
-        return log_expected_improvement(self.mean - self.behind - MARGIN, self.deviation)
+        """Log expected improvement by more than MARGIN over the best program, times the chance that the program may be kept at its cost."""
+        return log_expected_improvement(self.mean - self.behind - MARGIN, self.deviation) + self.log_chance
 
     def __getitem__(self, rows: Sequence[int]) -> Options:
         arrays = (getattr(self, name)[list(rows)] for name in _ARRAYS)
@@ -93,7 +94,7 @@ def _open(
     mean, deviation = insight.believe(parent, edits)
     logs = {kind: math.log(max(priors.get(kind, 1.0), _LEAST_PRIOR)) for kind in {edit.kind for edit in edits}}
     log_prior = np.array([logs[edit.kind] for edit in edits])
-    arrays = mean, deviation, np.full(len(edits), behind), log_prior
+    arrays = mean, deviation, np.full(len(edits), behind), log_prior, insight.log_chances(parent, edits)
     return Options(tuple(edits), (parent.number,) * len(edits), *arrays)
 
 

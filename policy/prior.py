@@ -25,6 +25,7 @@ _SITE_LENGTH, _CHOICE_LENGTH = 0.5, 0.6  # squared distances at which likeness h
 _SLOPE, _BOW = 0.1, 0.05  # of a number's effect, per doubling and per squared doubling
 _ANYWHERE = 0.5  # share of these that all numbers have in common
 NOISE = 1.0  # variance of what one target says about another
+COST_NOISE = 0.3  # likewise, of doublings of cost, on the scale of the variances above
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ class Prior:
     """A fitted process."""
 
     points: Points
-    weights: Floats  # (N,)
+    weights: Floats  # (N, 2): of gains, of costs
 
-    def promise(self, traits: Traits) -> Floats:
-        """Return by how much the bent effects of edits are expected to differ from those of any edit: (M,)."""
-        return np.asarray(_covary(locate(traits), self.points) @ self.weights, np.float64)
+    def promise(self, traits: Traits) -> tuple[Floats, Floats]:
+        """Return by how much bent gains of edits are expected to differ from those of any edit, and their doublings of cost: (M,) each."""
+        said = np.asarray(_covary(locate(traits), self.points) @ self.weights, np.float64)
+        return said[:, 0], said[:, 1]
 
 
 def locate(traits: Traits) -> Points:
@@ -58,11 +60,18 @@ def locate(traits: Traits) -> Points:
     return Points(traits.kinds, content[:, CODE_WIDTH:-CHOICE_WIDTH], content[:, -CHOICE_WIDTH:], traits.doublings)
 
 
-def fit_prior(traits: Traits, excess: Floats, noise: Floats) -> Prior:
-    """Fit the process to bent effects of edits less what is expected of any edit, with their variances; all (N,)."""
-    points = locate(traits)
-    covariance: Floats = _covary(points, points) + np.diag(noise)
-    return Prior(points, np.asarray(np.linalg.solve(covariance, excess), np.float64))
+def fit_prior(traits: Traits, excess: Floats, noise: Floats, doublings: Floats | None = None) -> Prior:
+    """Fit the process to bent gains of edits less what is expected of any edit, with their variances, and to doublings of cost; all (N,).
+
+    Of an edit whose doublings are NaN, as of all where there are none, nothing is known of the cost.
+    """
+    points, n = locate(traits), len(traits)
+    doublings = np.full(n, np.nan) if doublings is None else doublings
+    seen, likeness = ~np.isnan(doublings), _covary(points, points)
+    weights = np.zeros((n, 2))
+    weights[:, 0] = np.linalg.solve(likeness + np.diag(noise), excess)
+    weights[seen, 1] = np.linalg.solve(likeness[np.ix_(seen, seen)] + COST_NOISE * np.eye(seen.sum()), doublings[seen])
+    return Prior(points, weights)
 
 
 def _covary(one: Points, other: Points) -> Floats:

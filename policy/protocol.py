@@ -12,6 +12,7 @@ the uninterrupted one would have proposed. `policy.testing.check_policy` tries a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -75,6 +76,7 @@ class Scene:
     priors: Mapping[str, float] = field(
         default_factory=dict
     )  # of kinds: how often to try them before anything is known; else 1
+    most_cost: float = math.inf  # times the unedited target's; what costs more is not kept
 
     @property
     def graph(self) -> CodeGraph:
@@ -132,7 +134,12 @@ class Tried(Protocol):
 
     @property
     def refused(self) -> bool:
-        """Whether it is not kept however good it is, because of what it costs (then it may be stopped) or because nobody can trust it."""
+        """Whether it is not kept however good it is, because of what it costs or because nobody can trust it."""
+        ...
+
+    @property
+    def cost(self) -> float:
+        """CPU time of a run, whole as it would have been where it was ended, against the unedited target's; NaN where nobody knows."""
         ...
 
     @property

@@ -9,37 +9,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from policy.costs import log_chance
 from policy.effects import log_expected_improvement
 from policy.options import MARGIN
 from policy.protocol import Move
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mutator.edit import Edit
     from policy.insight import Insight
     from policy.options import Options
     from policy.protocol import Parent
-    from policy.traits import Floats, Traits
+    from policy.traits import Floats
 
 MOST_EDITS = 4
 _POOL = 24  # edits that may join
 _SURE = 0.7  # deviations by which an edit has to be believed to gain before it joins others
 _LEAST_GAIN = 1e-3  # of the log expected improvement
-_LEAST_VARIANCE = 1e-9
 
 
 def lengthen(insight: Insight, parent: Parent, options: Options, row: int) -> tuple[Move, float]:
     """Let edits of the same program join an option; return the script with its log expected improvement."""
-    behind = options.behind[row]
-    traits, edits = _pool(insight, parent, options, row)
-    mean, covariance = insight.effects.believe(traits).mean, insight.effects.covary(traits)
-    chosen = [0]
-    value = _value(mean[0] - behind, covariance[0, 0])
+    edits = _pool(insight, parent, options, row)
+    gains, costs = insight.foresee(parent, edits)
+    behind, room = options.behind[row], insight.room(parent)
+
+    def values_of(chosen: Sequence[int], others: Sequence[int]) -> Floats:
+        mean, variance = gains.join(chosen, others)
+        improvement = log_expected_improvement(mean - behind - MARGIN, np.sqrt(variance))
+        return improvement + log_chance(*costs.join(chosen, others), room)
+
+    chosen, value = [0], values_of([], [0])[0]
     while len(chosen) < MOST_EDITS:
         sites = {edits[i].site for i in chosen}
         free = [i for i, edit in enumerate(edits) if edit.site not in sites]
-        means = mean[chosen].sum() + mean[free] - behind
-        variances = covariance[np.ix_(chosen, chosen)].sum() + np.diag(covariance)[free]
-        values = _value(means, variances + 2 * covariance[np.ix_(free, chosen)].sum(1))
+        values = values_of(chosen, free)
         better = (i for i in np.argsort(-values, kind="stable") if values[i] > value + _LEAST_GAIN)
         new = (i for i in better if insight.is_new(parent, [edits[j] for j in (*chosen, free[i])]))
         joined = next(new, None)
@@ -50,7 +55,7 @@ def lengthen(insight: Insight, parent: Parent, options: Options, row: int) -> tu
     return Move(parent.number, tuple(edits[i] for i in chosen)), float(value)
 
 
-def _pool(insight: Insight, parent: Parent, options: Options, row: int) -> tuple[Traits, list[Edit]]:
+def _pool(insight: Insight, parent: Parent, options: Options, row: int) -> list[Edit]:
     """Return the option's edit, then those that may join it, the best first."""
     open_rows = [i for i, number in enumerate(options.parents) if number == parent.number and i != row]
     ran = insight.ran_on(parent)
@@ -60,10 +65,4 @@ def _pool(insight: Insight, parent: Parent, options: Options, row: int) -> tuple
         beliefs = zip((mean, deviation), insight.believe(parent, ran), strict=True)
         mean, deviation = (np.concatenate(each) for each in beliefs)
     joining = [i for i in np.argsort(-mean, kind="stable") if mean[i] > _SURE * deviation[i]][:_POOL]
-    chosen = [options.edits[row], *(edits[i] for i in joining)]
-    return insight.describe(parent, chosen), chosen
-
-
-def _value(mean: Floats, variance: Floats) -> Floats:
-    """Return the log expected improvement by more than MARGIN."""
-    return log_expected_improvement(mean - MARGIN, np.sqrt(np.maximum(variance, _LEAST_VARIANCE)))
+    return [options.edits[row], *(edits[i] for i in joining)]

@@ -72,6 +72,7 @@ class Result:
     stopped: bool = False
     repeats: bool = False
     refused: bool = False
+    cost: float = math.nan
 
 
 def check_policy(make: Callable[[int], Policy]) -> None:

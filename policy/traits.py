@@ -39,7 +39,8 @@ class Traits:
     edits: Ints  # (M,) kind, site and choice together
     doublings: Floats  # (M,) of the number at the site; NaN where an edit sets none
     content: Floats  # (M, W) kind, site and choice as policies see them, each of length one at most
-    promise: Floats  # (M,) what other targets say of their effects (policy.prior); zeros where nothing is known
+    promise: Floats  # (M,) what other targets say of their gains (policy.prior); zeros where nothing is known
+    price: Floats  # (M,) and of their costs, in doublings
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -65,6 +66,7 @@ def describe(graph: CodeGraph, edits: Sequence[Edit]) -> Traits:
         _digests(repr(identify(edit)) for edit in edits),
         np.array([count_doublings(graph, edit) for edit in edits], np.float64),
         np.concatenate(split_content(graph, edits), 1),
+        np.zeros(len(edits)),
         np.zeros(len(edits)),
     )
 

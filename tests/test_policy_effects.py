@@ -9,6 +9,7 @@ import pytest
 
 from mutator.edit import Edit
 from policy.catalogue import Catalogue
+from policy.costs import log_chance
 from policy.effects import Effects, Experience, Kernel, log_expected_improvement
 from policy.insight import Insight
 from policy.protocol import PolicyError, Scene
@@ -162,47 +163,78 @@ def test_a_gain_far_from_the_unedited_target_says_less_than_one_beside_it():
     assert believed[0] > believed[1] + 0.3
 
 
-def test_of_a_program_that_was_refused_two_edits_have_to_go():
-    first, second, third, other = list({edit.site: edit for edit in root().edits}.values())[:4]
+def learned(*trials: Result, most_cost: float = math.inf) -> Insight:
+    """What is known after trials of the unedited target."""
     insight = Insight(Kernel())
-    insight.see(Scene(root(), (root(),), 1, 100))
-    insight.learn(Result(1, (first, second, third), 1.0, 0, 20.0, refused=True))
-    assert insight.is_new(root(), (first, other))
-    assert not insight.is_new(root(), (first, second))
-    assert not insight.is_new(root(), (other, third, second))
-    made = Program(2, (first,), root().graph, root().edits)
-    insight.see(Scene(root(), (root(),), 2, 100, 1))
-    insight.learn(Result(2, (first,), 1.0, 0, 2.0))
-    assert {second, third}.isdisjoint(insight.new_edits(made))
-    assert other in insight.new_edits(made)
-    assert {second, third} <= {*insight.new_edits(root())}
+    for number, trial in enumerate(trials, start=1):
+        insight.see(Scene(root(), (root(),), number, 100, number - 1, most_cost=most_cost))
+        insight.learn(trial)
+    insight.see(Scene(root(), (root(),), len(trials) + 1, 100, len(trials), most_cost=most_cost))
+    return insight
 
 
-def test_the_site_of_an_edit_that_was_refused_alone_is_left_as_it_is():
-    insight = Insight(Kernel())
-    insight.see(Scene(root(), (root(),), 1, 100))
-    insight.learn(Result(1, RATES[:1], 1.0, 0, 20.0, refused=True))
-    assert RATES[0].site not in {edit.site for edit in insight.new_edits(root())}
-    assert {edit.site for edit in insight.new_edits(root())} > {kinds("flip-flag")[0].site}
+def test_a_gain_that_nobody_can_trust_teaches_what_a_failure_teaches():
+    flag, doubtful = kinds("flip-flag")[:1], Result(1, RATES[:1], 1.0, 0, 20.0, refused=True)
+    failed = Result(1, RATES[:1], -2.0, 0, math.nan, ok=False)
+    believed = [learned(trial).believe(root(), [*RATES, *flag])[0] for trial in (doubtful, failed)]
+    assert np.array_equal(*believed)
 
 
 def test_what_was_ended_for_its_cost_says_nothing_about_its_worth():
-    believed = []
-    for trial in ([], [Result(1, RATES[:1], -1.0, 0, math.nan, ok=False, stopped=True, refused=True)]):
-        insight = Insight(Kernel())
-        insight.see(Scene(root(), (root(),), 1, 100))
-        for each in trial:
-            insight.learn(each)
-        believed.append(insight.believe(root(), RATES))
-    assert np.array_equal(*believed)
-    assert not {*insight.new_edits(root())} & {*RATES}
+    ended = Result(1, RATES[:1], -1.0, 0, math.nan, ok=False, stopped=True, cost=5.0)
+    before, after = (learned(*trials, most_cost=3.0).believe(root(), RATES) for trials in ([], [ended]))
+    assert np.array_equal(before, after)
+    assert not np.array_equal(before, learned(ended).believe(root(), RATES))  # where cost is no matter, it was stopped
 
 
-def test_what_was_measured_before_is_not_in_doubt_for_what_was_added_to_it():
-    insight, flag = Insight(Kernel()), kinds("flip-flag")[0]
-    insight.see(Scene(root(), (root(),), 1, 100))
-    insight.learn(Result(1, RATES[:1], 1.0, 0, 3.0, kept=True))
-    made = Program(1, RATES[:1], root().graph, tuple(edit for edit in root().edits if edit.site != RATES[0].site))
-    insight.see(Scene(made, (root(), made), 2, 100, 1))
-    insight.learn(Result(2, (flag,), 1.0, 1, 20.0, refused=True))
-    assert {edit.site for edit in insight.new_edits(made)} == {edit.site for edit in made.edits} - {flag.site}
+def test_what_gained_at_too_high_a_price_did_gain():
+    costly = Result(1, RATES[:1], 1.0, 0, 20.0, refused=True, cost=5.0)
+    assert learned(costly, most_cost=3.0).believe(root(), RATES[:1])[0][0] > 1.0
+
+
+def test_an_edit_that_costs_too_much_has_little_chance_wherever_it_is_made():
+    costly = Result(1, RATES[3:], -1.0, 0, 0.0, cost=8.0)
+    chances = learned(costly, most_cost=3.0).log_chances(root(), RATES)
+    assert chances[3] < math.log(0.05)
+    assert chances[1] > chances[2] > chances[3]  # the higher it is set, the more it costs
+    assert (chances[:2] > math.log(0.9)).all()
+    assert not learned(costly).log_chances(root(), RATES).any()
+
+
+def test_costs_of_edits_are_taken_from_what_they_cost_together():
+    flag = kinds("flip-flag")[0]
+    pair = [Result(n, (RATES[3], flag), -1.0, 0, 0.0, cost=6.0) for n in (1, 2)]
+    alone = [Result(n, RATES[3:], -1.0, 0, 0.0, cost=6.0) for n in (3, 4)]
+    shared, explained = (
+        learned(*trials, most_cost=3.0).log_chances(root(), [flag])[0] for trials in (pair, pair + alone)
+    )
+    assert shared < explained
+
+
+def test_a_program_leaves_the_room_that_its_own_cost_leaves():
+    flag, insight = (
+        kinds("flip-flag")[0],
+        learned(Result(1, RATES[3:], 1.0, 0, 3.0, kept=True, cost=2.0), most_cost=3.0),
+    )
+    made = Program(1, RATES[3:], root().graph, root().edits)
+    assert insight.room(root()) - insight.room(made) == pytest.approx(1.0)
+    assert insight.log_chances(made, [flag])[0] < insight.log_chances(root(), [flag])[0]
+
+
+def test_edits_that_cost_too_much_together_are_not_tried_together():
+    doubled = {edit.site: edit for edit in root().edits if dict(edit.choice).get("by") == 2.0}
+    dear = list(doubled.values())[:2]
+    trials = [Result(n, (edit,), 1.0, 0, 4.0, cost=2.2) for n, edit in enumerate(dear, start=1)]
+    scripts = []
+    for most_cost in (3.0, math.inf):
+        insight = learned(*trials, most_cost=most_cost)
+        gains, costs = insight.foresee(root(), dear)
+        scripts.append(log_chance(*costs.join([0], [1]), insight.room(root()))[0])
+        assert gains.join([0], [1])[0][0] > gains.mean[0]
+    assert scripts[0] < math.log(0.5)
+    assert scripts[1] == 0.0
+
+
+@pytest.mark.parametrize(("mean", "chance"), [(0.0, 0.5), (-40.0, 1.0), (40.0, 1e-12), (0.2, 0.1587)])
+def test_the_chance_to_stay_within_a_limit_is_the_normal_one_and_never_none(mean: float, chance: float):
+    assert math.exp(log_chance(np.array([mean]), np.zeros(1), 0.0)[0]) == pytest.approx(chance, rel=1e-3)

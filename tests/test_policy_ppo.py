@@ -315,7 +315,7 @@ def test_a_checkpoint_holds_what_other_targets_promise(tmp_path):
     fresh.load(tmp_path / "policy.safetensors")
     found = fresh.schooling
     assert (found.kernel, found.recipe) == (Kernel(mean=-0.3), '{"seed": 1}')
-    assert (found.prior.promise(traits) == prior.promise(traits)).all()
+    assert np.array_equal(found.prior.promise(traits), prior.promise(traits))
     assert fresh.propose(look(EDITS, 1), 3) != PpoPolicy(2).propose(look(EDITS, 1), 3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -27,14 +28,27 @@ def test_what_gained_elsewhere_is_promised_for_its_like_under_other_names():
     assert gained.any()
     prior = fit_prior(there, gained, np.full(len(there), 0.5))
     here, kinds_here = described(SOURCE.replace(b"rate", b"speed"), "other.py")
-    promise = dict(zip(kinds_here, prior.promise(here), strict=True))
+    promise = dict(zip(kinds_here, prior.promise(here)[0], strict=True))
     assert promise.pop("flip-flag") > 2 * max(map(abs, promise.values()))
 
 
 def test_promises_are_small_where_one_target_says_little_of_another():
     there, _ = described()
     sure, unsure = (fit_prior(there, np.ones(len(there)), np.full(len(there), noise)) for noise in (0.1, 100.0))
-    assert sure.promise(there).mean() > 2 * unsure.promise(there).mean() > 0
+    assert sure.promise(there)[0].mean() > 2 * unsure.promise(there)[0].mean() > 0
+
+
+def test_what_cost_much_elsewhere_is_expected_to_cost_much_and_what_was_not_seen_nothing():
+    there, kinds = described()
+    doublings = np.array(
+        [1.5 if kind == "flip-flag" else math.nan if kind == "scale-literal" else 0.0 for kind in kinds]
+    )
+    nothing = np.zeros(len(there))
+    prior = fit_prior(there, nothing, nothing + 1.0, doublings)
+    here, kinds_here = described(SOURCE.replace(b"rate", b"speed"), "other.py")
+    price = dict(zip(kinds_here, prior.promise(here)[1], strict=True))
+    assert price["flip-flag"] > 0.7 > 0.2 > abs(price["scale-literal"])
+    assert not fit_prior(there, nothing, nothing + 1.0).promise(here)[1].any()
 
 
 def test_a_campaign_whose_trials_contradict_the_promises_trusts_them_less():

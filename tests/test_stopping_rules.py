@@ -16,8 +16,9 @@ from bench.stopping import DATA, Policy, read_runs, simulate
 from harness.evidence import AUDIT_SHARE, Evidence
 from harness.meter import N_MARKS
 from harness.stopping import MIN_FINISHED, WARM_UP, Rule, behind_median, behind_rung, make_rule, margins
-from harness.values import Outcome, Reward, Status, Trial, TrialError
-from harness.verdict import Incumbent, Noise, judge
+from harness.values import Outcome, Status, TrialError
+from harness.verdict import Noise, cost_of, most_cost
+from targets.manifest import Limits
 
 BASELINE = tuple(tuple(4.0 - 0.1 * at + jitter for at in range(N_MARKS)) for jitter in (0.0, 0.02, -0.02))
 INCUMBENT = BASELINE[0]
@@ -47,19 +48,32 @@ def verdict(
     return rule.verdict(curve, cpu_s)
 
 
-def ended(reason: str) -> Trial:
-    """A trial of one run that a rule ended."""
-    outcome = Outcome(Status.STOPPED, seed=0, detail=reason)
-    verdict = judge((outcome,), Incumbent(((0, 1.0),)), Noise(1.0, 0.1, 3), sign=-1.0)
-    return Trial(1, 0, (), "s", "c", (outcome,), verdict, Reward(()))
+def cost(*outcomes: Outcome) -> float:
+    """Against an unedited target that takes 2 s."""
+    return cost_of(outcomes, [Outcome(Status.OK, 1.0, cpu_s=seconds) for seconds in (1.5, 2.0)])
 
 
-def test_a_policy_can_tell_what_was_ended_for_its_cost_from_what_was_ended_for_its_promise():
-    costly, poor = verdict(INCUMBENT[:WARM_UP], cpu_s=10.0, costliest_s=2.0), verdict((4.0, math.inf))
-    assert [(ended(reason).stopped, ended(reason).refused) for reason in (costly, poor)] == [
-        (True, True),
-        (True, False),
-    ]
+def test_a_run_that_was_ended_cost_what_its_rate_says():
+    half = (4.0,) * (N_MARKS // 2)
+    assert cost(Outcome(Status.STOPPED, cpu_s=5.0, curve=half)) == 5.0
+    assert cost(Outcome(Status.TIMEOUT, cpu_s=5.0, curve=half)) == 5.0
+    assert cost(Outcome(Status.OK, 1.0, cpu_s=5.0, curve=half)) == 2.5  # it said little of what it did, and is over
+    assert cost(Outcome(Status.STOPPED, cpu_s=5.0, curve=half[: WARM_UP - 1])) == 2.5  # too early for a rate
+    assert cost(*(Outcome(Status.OK, 1.0, cpu_s=seconds) for seconds in (9.0, 2.0, 3.0))) == 1.5
+
+
+def test_what_did_not_run_has_no_cost():
+    assert math.isnan(cost(Outcome(Status.FAILED, cpu_s=3.0)))
+    assert math.isnan(cost(Outcome(Status.DUPLICATE)))
+    assert math.isnan(cost_of([Outcome(Status.OK, 1.0, cpu_s=5.0)], [Outcome(Status.OK, 1.0)]))
+
+
+def test_what_a_program_may_cost_is_what_the_verdict_and_the_manifest_let_it_take():
+    limits = Limits(wall_s=60.0, cpu_s=20.0)
+    assert most_cost(Noise(1.0, 0.1, 3, 4.0), limits) == 3.0
+    assert most_cost(Noise(1.0, 0.1, 3, 10.0), limits) == 2.0
+    assert most_cost(Noise(1.0, 0.1, 3, 0.1), limits) == 10.0  # a run of milliseconds has a second
+    assert most_cost(Noise(1.0, 0.1, 3), limits) == math.inf
 
 
 # --- what has failed

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from harness.landscape.crashes import Crashes, fit_crashes
@@ -66,6 +68,20 @@ def read_rows(table: Table) -> Reading:
     whole = {script for script in (*metrics, *n_failed) if known.issuperset(script)}
     works = {script: script in metrics for script in sorted(whole)}
     return Reading(tuple(addresses), {script: metrics[script] for script in sorted(metrics) if script in whole}, works)
+
+
+def read_costs(table: Table) -> Mapping[Script, float]:
+    """Return what scripts cost: doublings of CPU time against the median of all single edits, most of which change nothing about it.
+
+    The machine was not equally busy all the time, so that a few runs of the unedited target are no measure.
+    """
+    seconds: dict[Script, list[float]] = {}
+    for row in table.rows:
+        if row.status in (Status.OK, Status.TIMEOUT) and row.cpu_s > 0.0:
+            seconds.setdefault(row.script, []).append(row.cpu_s)
+    doublings = {script: math.log2(median(each)) for script, each in seconds.items()}
+    usual = median(value for script, value in doublings.items() if len(script) == 1) if doublings else 0.0
+    return {script: value - usual for script, value in doublings.items()}
 
 
 def fit_model(table: Table) -> Model:

@@ -1,0 +1,87 @@
+"""What programs cost beside the unedited target: doublings of its CPU time, which add up over edits as gains do (policy.effects).
+
+A campaign keeps no program beyond a limit, so what an edit promises is multiplied by the chance that its program stays within it. What a
+run that was ended early would have used is known from its rate, so it teaches as much as any.
+
+Source: Gardner et al. 2014 (Bayesian optimization with inequality constraints, ICML), eq. 6 for the product. The variances are those under
+which the costs of each of four measured targets are likeliest, with the promises of the others (python -m bench.costs --tune 200).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from policy.effects import Effects, Experience, Kernel
+
+if TYPE_CHECKING:
+    from policy.protocol import Tried
+    from policy.traits import Floats, Traits
+
+NOISE = 0.04  # variance of the doublings that a run takes: machines are busy
+_LEAST = 1e-12  # chance
+
+
+@dataclass(frozen=True, slots=True)
+class CostKernel(Kernel):
+    """Variances of the doublings that edits cost."""
+
+    any: float = 0.005
+    kind: float = 0.01
+    site: float = 0.01
+    unit: float = 0.005
+    place: float = 0.02
+    content: float = 0.01
+    kind_content: float = 0.02
+    edit: float = 0.02
+    number: float = 0.01
+    slope: float = 0.1
+    bow: float = 0.005
+    any_bow: float = 0.0
+    noise: float = NOISE
+    trust: float = 0.1
+    mean: float = 0.0
+    mean_bow: float = 0.0
+
+    def promised(self, traits: Traits) -> Floats:
+        """Return what other targets say of the costs: (M,)."""
+        return traits.price
+
+
+class Costs:
+    """What the trials of a campaign cost."""
+
+    def __init__(self) -> None:
+        self._experience = Experience()
+        self._doublings = {0: 0.0}  # by program
+        self._effects: Effects | None = None
+
+    def learn(self, trial: Tried, script: Traits) -> None:
+        """Take note of what a trial cost, where that is known."""
+        if not trial.cost > 0.0:  # NaN as well
+            return
+        doublings = math.log2(trial.cost)
+        self._experience.note(script, doublings - self.spent(trial.parent), NOISE)
+        self._doublings[trial.number] = doublings
+        self._effects = None
+
+    def spent(self, program: int) -> float:
+        """Return how many doublings of the unedited target's cost a program takes; 0 where nobody looked."""
+        return self._doublings.get(program, 0.0)
+
+    @property
+    def effects(self) -> Effects:
+        """The process, fitted to all trials."""
+        if self._effects is None:
+            self._effects = self._experience.fit(CostKernel())
+        return self._effects
+
+
+def log_chance(mean: Floats, variance: Floats, room: float) -> Floats:
+    """Return the log of the chance that a run takes no more doublings than there is room for: (M,)."""
+    z = (room - mean) / np.sqrt(2 * (variance + NOISE))
+    below = np.array([math.erfc(-each) / 2 for each in z.ravel()]).reshape(z.shape)
+    return np.asarray(np.log(np.maximum(below, _LEAST)))
