@@ -1,19 +1,23 @@
 """How well costs are foreseen on measured landscapes: by what the other ones promise, and after some trials.
 
     python -m bench.costs
+    python -m bench.costs --tune 200
 
 Scripts are taken in a random order; the first ones are the trials, the others are foreseen. `too costly` is beyond COSTLY times the usual
-run: of those that were, and of those that were not, the share that is given less than an even chance to be kept.
+run: of those that were, and of those that were not, the share that is given less than an even chance to be kept. --tune searches the values
+of the kernel by TPE: those under which the first scripts of each landscape are least surprising.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
+import optuna
 
 from harness.landscape.ground import read_ground
 from harness.landscape.model import read_costs
@@ -27,9 +31,12 @@ from policy.effects import Experience
 from targets.shipped import shipped_landscapes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from policy.traits import Floats, Traits
 
 _LEARNED = (0, 20, 80)  # trials
+_N_TUNED, _LEAST = 330, 1e-4  # scripts of a landscape; the smallest value
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +98,33 @@ def open_scripts(name: str) -> Scripts:
     )
 
 
+def tune(landscapes: Sequence[Scripts], n_trials: int) -> CostKernel:
+    """Return the kernel under which the costs of scripts are least surprising."""
+    names = [field.name for field in fields(CostKernel) if not field.name.startswith("mean")]
+    few = [Scripts(each.traits[:_N_TUNED], each.doublings[:_N_TUNED]) for each in landscapes]
+
+    def surprise(trial: optuna.Trial) -> float:
+        kernel = CostKernel(**{name: trial.suggest_float(name, _LEAST, 2.0, log=True) for name in names})
+        return fmean(each.foresee(n_learned, kernel).surprise for each in few for n_learned in _LEARNED)
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, multivariate=True))
+    study.enqueue_trial({name: getattr(CostKernel(), name) for name in names})
+    study.optimize(surprise, n_trials=n_trials)
+    click.echo(f"surprise {study.trials[0].value:.3f} -> {study.best_value:.3f} nats")
+    return CostKernel(**study.best_params)
+
+
 @click.command()
-def main() -> None:
+@click.option("--tune", "n_trials", default=0, help="settings of the kernel to try")
+def main(n_trials: int) -> None:
     """Print how well costs are foreseen."""
-    for name in shipped_landscapes():
-        scripts = open_scripts(name)
+    landscapes = {name: open_scripts(name) for name in shipped_landscapes()}
+    kernel = tune([*landscapes.values()], n_trials) if n_trials else CostKernel()
+    click.echo(kernel)
+    for name, scripts in landscapes.items():
         for n_learned in _LEARNED:
-            click.echo(f"{name:8} after {n_learned:3} trials: {scripts.foresee(n_learned, CostKernel())}")
+            click.echo(f"{name:8} after {n_learned:3} trials: {scripts.foresee(n_learned, kernel)}")
 
 
 if __name__ == "__main__":

@@ -29,20 +29,21 @@ _LEAST = 1e-12  # chance
 class CostKernel(Kernel):
     """Variances of the doublings that edits cost."""
 
-    any: float = 0.005
+    any: float = 0.004
     kind: float = 0.01
-    site: float = 0.01
-    unit: float = 0.005
-    place: float = 0.02
-    content: float = 0.01
-    kind_content: float = 0.02
-    edit: float = 0.02
+    site: float = 0.001
+    unit: float = 0.007
+    place: float = 0.001
+    content: float = 0.007
+    kind_content: float = 0.0005
+    edit: float = 0.026
     number: float = 0.01
     slope: float = 0.1
-    bow: float = 0.005
-    any_bow: float = 0.0
-    noise: float = NOISE
-    trust: float = 0.1
+    bow: float = 0.0002
+    any_bow: float = 0.004
+    length: float = 0.3
+    noise: float = 0.1
+    trust: float = 0.3
     mean: float = 0.0
     mean_bow: float = 0.0
 
