@@ -129,7 +129,7 @@ def test_another_callee_number_or_operator_is_seen(old, new):
 @settings(max_examples=25, deadline=None)
 @given(edits=st.lists(st.sampled_from(EDITS), unique=True), n=st.integers(0, 9), number=st.integers(1, 50))
 def test_a_proposal_is_legal_and_names_no_move_twice(edits, n, number):
-    moves = TAUGHT.propose(look(edits, number, 50), n)
+    moves = TAUGHT.propose(look(edits, number, 50, n_known=number - 1), n)  # nothing is under way
     assert {edit for move in moves for edit in move.script} <= {*edits, *TAUGHT.insight.ran_on(look((), 1).incumbent)}
     assert len({frozenset(move.script) for move in moves}) == len(moves) <= n
     new = [edit for edit in edits if edit not in TRIED]  # of which some ran and some failed
