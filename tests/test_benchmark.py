@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,10 +13,19 @@ from click.testing import CliRunner
 
 from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, play, synthetic_families
 from harness.benchmark.plot import regret_svg
-from harness.benchmark.statistics import difference, estimate, interquartile_mean, mean, probability_of_improvement
+from harness.benchmark.statistics import (
+    Estimate,
+    difference,
+    estimate,
+    interquartile_mean,
+    mean,
+    probability_of_improvement,
+    ratio,
+)
 from harness.benchmark.table import stand, table_lines
 from harness.cli import commands
 from harness.landscape.synthetic import Family
+from harness.ledger import read_record
 from targets.shipped import shipped_landscapes
 
 
@@ -62,6 +72,12 @@ def test_pairing_removes_what_both_share():
     shared = scores(1)
     assert difference(shared + 0.01, shared).low > 0.0
     assert estimate(shared + 0.01, mean).low < estimate(shared, mean).high  # apart they could not be told
+
+
+def test_how_many_times_as_much_is_said_with_an_interval_that_pairs_runs():
+    shared = np.abs(scores(1)) + 0.1
+    assert ratio(3 * shared, shared) == Estimate(*[pytest.approx(3.0)] * 3)
+    assert ratio(shared, 0 * shared).value == math.inf
 
 
 def made_up() -> list[Played]:
@@ -111,6 +127,24 @@ def test_a_reference_that_does_not_play_is_refused(tmp_path: Path):
     done = CliRunner().invoke(commands, ["bench", "policies", "--policy", "random", "--out", str(tmp_path / "x")])
     assert done.exit_code == 2
     assert "does not play" in done.output
+
+
+@pytest.mark.slow
+def test_policies_are_compared_by_campaigns_that_train_and_what_is_there_is_not_run_again(tmp_path: Path):
+    asked = [
+        *("bench", "policies", "toy", "--policy", "random", "--policy", "ppo", "--reference", "random"),
+        *("--seeds", "2", "--trials", "8", "--out", str(tmp_path)),
+    ]
+    done = CliRunner().invoke(commands, asked)
+    assert done.exit_code == 0, done.output
+    found = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [(each["policy"], each["seed"]) for each in found] == [("random", 0), ("ppo", 0), ("random", 1), ("ppo", 1)]
+    assert all(each["n_runs"] >= 6 for each in found)
+    assert read_record(tmp_path / "toy-ppo-1").settings.checkpoint == str(tmp_path / "ppo-without-toy.safetensors")
+    assert "| times random |" in (tmp_path / "table.md").read_text()
+    ledger = (tmp_path / "toy-ppo-1" / "ledger.db").read_bytes()
+    assert CliRunner().invoke(commands, asked).output == done.output
+    assert (tmp_path / "toy-ppo-1" / "ledger.db").read_bytes() == ledger
 
 
 @pytest.mark.slow

@@ -3,24 +3,31 @@
 A campaign is what `codegraft search` makes in a folder of its own, so that what was interrupted goes on and what is there is not run again.
 It is worth what its incumbent gains over the unedited target on seeds that selected nothing, on the final test where there is one; nothing
 where nothing was kept. No share of what can be gained: nobody knows that.
+
+`ppo` starts from the checkpoint that ships, with what all landscapes but the target's own promise.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.benchmark.statistics import estimate, mean
+from harness.benchmark.statistics import estimate, mean, ratio
 from harness.benchmark.table import rows_of
 from harness.conclude import evaluation
 from harness.ledger import read_record
 from harness.values import TrialError
+from policy.make import SHIPPED
+from targets.shipped import shipped_landscapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from harness.record import Record
@@ -29,47 +36,94 @@ if TYPE_CHECKING:
 _COMMAND = (sys.executable, "-c", "from harness.cli import main; main()", "search")
 
 
-def compare_on(
-    target: Target,
-    policies: Sequence[str],
-    *,
-    n_seeds: int,
-    n_trials: int,
-    folder: Path,
-    announce: Callable[[str], None],
-) -> None:
-    """Run what is missing of the campaigns, and write table.md.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which campaigns there are to be."""
+
+    policies: Sequence[str]
+    n_seeds: int
+    n_trials: int
+    reference: str  # whom the others are compared with
+    n_together: int  # campaigns at the same time, each with one run at a time
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """A campaign that ended."""
+
+    policy: str
+    seed: int
+    gain: float  # in the metric's unit, on fresh seeds; 0 where nothing was kept
+    n_kept: int
+    n_runs: int  # of trials, with confirmations
+    cpu_s: float  # of these
+
+
+def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> None:
+    """Run what is missing of the campaigns, and write results.jsonl and table.md.
 
     Raises: TrialError: a campaign failed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    gains = {
-        policy: [_gain(target, policy, seed, n_trials, folder, announce) for seed in range(n_seeds)]
-        for policy in policies
-    }
-    head = ["policy", f"gain in {target.metric} after {n_trials} trials", "campaigns that kept something"]
-    rows = [
-        [policy, str(estimate(np.array([each]), mean)), f"{sum(gain != 0.0 for gain in each)} of {n_seeds}"]
-        for policy, each in gains.items()
-    ]
-    page = "\n".join(rows_of(head, rows)) + "\n"
-    (folder / "table.md").write_text(page)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    started_from = {"ppo": _learned_elsewhere(target, plan.folder)} if "ppo" in plan.policies else {}
+    jobs = [(policy, seed) for seed in range(plan.n_seeds) for policy in plan.policies]
+    found: list[Searched] = []
+
+    def search(job: tuple[str, int]) -> Searched:
+        return _search(target, plan, *job, checkpoint=started_from.get(job[0]))
+
+    with ThreadPoolExecutor(plan.n_together) as pool, (plan.folder / "results.jsonl").open("w") as results:
+        for each in pool.map(search, jobs):
+            found.append(each)
+            results.write(json.dumps(asdict(each)) + "\n")
+            announce(f"{each.policy}  seed {each.seed}  {each.gain:+.4g}  {each.n_kept} kept")
+    page = "\n".join(rows_of(*_table(target, plan, found))) + "\n"
+    (plan.folder / "table.md").write_text(page)
     announce(page)
 
 
-def _gain(
-    target: Target, policy: str, seed: int, n_trials: int, folder: Path, announce: Callable[[str], None]
-) -> float:
-    place = folder / f"{target.name}-{policy}-{seed}"
-    options = ("--policy", policy, "--seed", str(seed), "--trials", str(n_trials), "--out", str(place))
-    ended = subprocess.run([*_COMMAND, str(target.root_dir), *options], stdout=subprocess.DEVNULL, check=False)
-    if ended.returncode:
-        raise TrialError(
-            f"{place}: its campaign ended with exit code {ended.returncode}; see above, then the same command goes on"
-        )
-    gain = gain_of(read_record(place))
-    announce(f"{policy}  seed {seed}  {gain:+.4g}")
-    return gain
+def _table(target: Target, plan: Plan, found: Sequence[Searched]) -> tuple[list[str], list[list[str]]]:
+    gains = {name: np.array([[each.gain for each in found if each.policy == name]]) for name in plan.policies}
+    head = ["policy", f"gain in {target.metric} after {plan.n_trials} trials", f"times {plan.reference}"]
+    rows = [
+        [name, str(estimate(each, mean)), str(ratio(each, gains[plan.reference])), *_spent(found, name)]
+        for name, each in gains.items()
+    ]
+    return [*head, "kept something", "runs", "CPU hours"], rows
+
+
+def _spent(found: Sequence[Searched], policy: str) -> Iterator[str]:
+    of = [each for each in found if each.policy == policy]
+    yield f"{sum(each.n_kept > 0 for each in of)} of {len(of)}"
+    yield f"{np.mean([each.n_runs for each in of]):.0f}"
+    yield f"{np.mean([each.cpu_s for each in of]) / 3600:.2f}"
+
+
+def _learned_elsewhere(target: Target, folder: Path) -> Path:
+    """Write the checkpoint that ships with what all other targets promise, and return its path."""
+    from harness.pretrain import Plan as Schooling  # noqa: PLC0415 - brings torch
+    from harness.pretrain import pretrain  # noqa: PLC0415
+
+    others = tuple(name for name in shipped_landscapes() if name != target.name)
+    path = folder / f"ppo-without-{target.name}.safetensors"
+    if not path.exists():
+        pretrain(Schooling(others, start=str(SHIPPED), n_walks=0, n_rounds=0), lambda _: None).save(path)
+    return path
+
+
+def _search(target: Target, plan: Plan, policy: str, seed: int, *, checkpoint: Path | None) -> Searched:
+    place = plan.folder / f"{target.name}-{policy.replace('/', '_')}-{seed}"
+    options = ["--policy", policy, "--seed", str(seed), "--trials", str(plan.n_trials), "--slots", "1"]
+    options += ["--checkpoint", str(checkpoint)] if checkpoint else []
+    command = [*_COMMAND, str(target.root_dir), *options, "--out", str(place)]
+    if code := subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise TrialError(f"{place}: its campaign ended with exit code {code}; see above, then the same command goes on")
+    record = read_record(place)
+    runs = [outcome for trial in record.trials for outcome in trial.outcomes if outcome.cpu_s]
+    return Searched(
+        policy, seed, gain_of(record), len(record.kept), len(runs), round(sum(outcome.cpu_s for outcome in runs), 1)
+    )
 
 
 def gain_of(record: Record) -> float:

@@ -36,7 +36,13 @@ def bench() -> None:
     "--quick", is_flag=True, help=f"{_QUICK_SEEDS} seeds, {_QUICK_TRIALS} trials: minutes, and wide intervals."
 )
 @click.option("--reference", default=_REFERENCE, show_default=True, help="Whom the others are compared with.")
-@click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Of one thread each.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Of one thread each; with a TARGET, campaigns at a time.",
+)
 @click.option(
     "--out",
     default="bench-policies",
@@ -65,13 +71,13 @@ def policies(  # noqa: PLR0913 -- the parameters of a command are its options
         refuse_unknown(name)
     if quick:
         seeds, trials = _QUICK_SEEDS, _QUICK_TRIALS
-    if target is not None:
-        from harness.benchmark.real import compare_on  # noqa: PLC0415 - starts campaigns
-
-        compare_on(open_target(target), names, n_seeds=seeds, n_trials=trials, folder=out, announce=click.echo)
-        return
     if reference not in names:
         raise WrongUse(f"--reference {reference}: does not play; name it with --policy as well")
+    if target is not None:
+        from harness.benchmark.real import Plan, compare_on  # noqa: PLC0415 - starts campaigns
+
+        compare_on(open_target(target), Plan(names, seeds, trials, reference, processes, out), click.echo)
+        return
     from harness.benchmark.play import plan_jobs  # noqa: PLC0415
 
     _compare_on_landscapes(plan_jobs(names, seeds, trials), reference, processes, out)
