@@ -24,7 +24,7 @@ from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
 from mutator.shipped import default_grammar
 from policy.catalogue import Catalogue
-from policy.effects import Experience, Kernel, bend, log_expected_improvement
+from policy.effects import Experience, Kernel, bend, log_expected_improvement, read_gain
 from policy.options import MARGIN
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def search(task: Task, kernel: Kernel | None, margin: float) -> list[float]:
         row = int((promise + log_prior).argmax())
         picked.append(row)
         measured = task.gains[row] + _NOISE**0.5 * stream.standard_normal()
-        experience.add(catalogue.describe([edits[row]]), measured, _NOISE)
+        experience.add(catalogue.describe([edits[row]]), *read_gain(measured, _NOISE))
         if number in _AFTER:
             found.append(task.worth(picked))
     return found

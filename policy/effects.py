@@ -161,16 +161,8 @@ class Experience:
     def __len__(self) -> int:
         return len(self._gains)
 
-    def add(self, script: Traits, gain: float, variance: float | None) -> tuple[int, ...]:
-        """Take note of what a script gained over the program that it edits, in sd of the unedited target; NaN when it failed.
-
-        variance: of the gain; None where the run was stopped, so that it gained nothing, but nobody knows how little.
-        Returns: the columns of its edits.
-        """
-        return self.note(script, *read_gain(gain, variance))
-
-    def note(self, script: Traits, effect: float, variance: float) -> tuple[int, ...]:
-        """Take note of the sum of a script's effects, as the process sees it; return the columns of its edits."""
+    def add(self, script: Traits, effect: float, variance: float) -> tuple[int, ...]:
+        """Take note of what the effects of a script's edits were measured to add up to; return the columns of these edits."""
         columns = tuple(self._columns.setdefault(int(edit), len(self._columns)) for edit in script.edits)
         new = [
             row for row, column in enumerate(columns) if column >= (0 if self._traits is None else len(self._traits))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from policy.catalogue import Catalogue
 from policy.costs import Costs, log_chance
-from policy.effects import Experience, Joint, Kernel, vary_runs
+from policy.effects import Experience, Joint, Kernel, read_gain, vary_runs
 from policy.lineage import Lineage, key_of
 from policy.protocol import Move, PolicyError
 from policy.tally import identify
@@ -26,8 +27,19 @@ if TYPE_CHECKING:
     from policy.traits import Floats, Traits
 
 
+_OWN = 1.0  # variance, bent, of what the edits of a script do together beside the sum of what each does: it stays with the program
 _KEPT_RUNS = 3  # what the runs of a program that was kept count as; the others ran once
 _REMEMBERED = 4  # graphs whose edits need not be described anew
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a trial made of its parent."""
+
+    parent: int
+    columns: tuple[int, ...]  # of the experience: the edits of its script
+    gain: float  # bent, as it was measured
+    variance: float  # of that
 
 
 class Insight:
@@ -37,7 +49,7 @@ class Insight:
         self._kernel, self._prior = kernel, prior
         self.lineage = Lineage()
         self._experience = Experience()
-        self._made_of: dict[int, tuple[int, ...]] = {0: ()}  # columns of the experience, by program
+        self._steps: dict[int, _Step] = {}  # by program
         self._n_runs = {0: _KEPT_RUNS}
         self._scenes: dict[int, Scene] = {}  # that wait for feedback, by the first number proposed on each
         self._catalogues: dict[int, Catalogue] = {}  # by the graph's identity, which is not reused while it is in here
@@ -106,9 +118,10 @@ class Insight:
         trusted = trial.ok and not (trial.refused and not trial.cost > most_cost)
         gain = trial.lead - before if trusted else math.nan
         variance = vary_runs(trial.lead) / n_runs + vary_runs(before) / self._n_runs[trial.parent]
-        columns = self._experience.add(script, gain, None if trial.stopped else variance)
+        bent, noise = read_gain(gain, None if trial.stopped else variance)
+        columns = self._experience.add(script, bent, noise)
         if trial.ok:
-            self._made_of[trial.number] = (*self._made_of[trial.parent], *columns)
+            self._steps[trial.number] = _Step(trial.parent, columns, bent, noise)
             self._n_runs[trial.number] = n_runs
             if len(trial.script) == 1:
                 self._ran_on.setdefault(trial.parent, []).append(trial.script[0])
@@ -163,16 +176,26 @@ class Insight:
         return found
 
     def rank(self, parents: Sequence[Parent]) -> tuple[list[Parent], Floats]:
-        """Return the programs by what their edits are believed to gain together, the best first, and these gains.
+        """Return the programs by what they are believed to be worth, the best first, with these gains over the unedited target.
 
         Programs that were refused are left out: what is made of one would be refused as well.
         """
         parents = [parent for parent in parents if parent.number not in self._refused]
-        effects = self.effects
-        means = np.zeros(0) if effects.tried is None else effects.believe(effects.tried).mean
-        gains = np.array([sum(means[list(self._made_of[each.number])]) for each in parents])
+        worth = self._worth()
+        gains = np.array([worth[each.number] for each in parents])
         order = np.argsort(-gains, kind="stable")
         return [parents[i] for i in order], gains[order]
+
+    def _worth(self) -> dict[int, float]:
+        """Return what programs are believed to gain: what their edits do, and the share that is no noise of what was measured beyond."""
+        tried = self.effects.tried
+        means = np.zeros(0) if tried is None else self.effects.believe(tried).mean
+        worth = {0: 0.0}
+        for number, step in self._steps.items():
+            expected = float(means[list(step.columns)].sum())
+            own = _OWN / (_OWN + step.variance) * (step.gain - expected)
+            worth[number] = worth[step.parent] + expected + own
+        return worth
 
 
 def replay(

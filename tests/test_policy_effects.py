@@ -10,7 +10,7 @@ import pytest
 from mutator.edit import Edit
 from policy.catalogue import Catalogue
 from policy.costs import log_chance
-from policy.effects import Effects, Experience, Kernel, log_expected_improvement
+from policy.effects import Effects, Experience, Kernel, bend, log_expected_improvement, read_gain
 from policy.insight import Insight
 from policy.protocol import PolicyError, Scene
 from policy.testing import Program, Result
@@ -27,7 +27,7 @@ def traits(*edits: Edit) -> Traits:
 def fitted(*told: tuple[tuple[Edit, ...], float], n_runs: float = 1.0) -> Effects:
     experience = Experience()
     for script, gain in told:
-        experience.add(traits(*script), gain, 1 / n_runs)
+        experience.add(traits(*script), *read_gain(gain, 1 / n_runs))
     return experience.fit(Kernel())
 
 
@@ -103,23 +103,37 @@ def test_a_trial_of_no_scene_is_refused():
 def test_programs_are_ranked_by_what_all_trials_say_of_their_edits():
     insight, flag = Insight(Kernel()), kinds("flip-flag")[0]
     insight.see(Scene(root(), (root(),), 1, 100))
-    lucky, steady = Result(1, RATES[:1], 1.0, 0, 3.0), Result(2, (flag,), 1.0, 0, 2.5)
+    lucky, steady = Result(1, RATES[:1], 1.0, 0, 2.0), Result(2, (flag,), 1.0, 0, 1.5)
     again = [Result(3 + n, RATES[:1], -1.0, 0, -4.0) for n in range(3)] + [
-        Result(6 + n, (flag,), 1.0, 0, 2.5) for n in range(3)
+        Result(6 + n, (flag,), 1.0, 0, 1.5) for n in range(3)
     ]
     for trial in (lucky, steady, *again):
         insight.learn(trial)
     programs = [root(), *(Program(trial.number, trial.script, root().graph, ()) for trial in (lucky, steady))]
     ranked, gains = insight.rank(programs)
-    assert [program.number for program in ranked] == [2, 0, 1]
-    assert gains[1] == 0.0
+    assert ranked[0].number == 2
+    assert gains[[program.number for program in ranked].index(0)] == 0.0
+
+
+def test_what_edits_do_together_stays_with_their_program_as_far_as_it_is_no_noise():
+    flag, worth = kinds("flip-flag")[0], []
+    for lead in (0.0, 6.0):
+        alone = [Result(1, RATES[:1], 1.0, 0, 2.0), Result(2, (flag,), 1.0, 0, 2.0)]
+        insight = learned(*alone, Result(3, (RATES[0], flag), 1.0, 0, lead))
+        programs = [Program(n, (), root().graph, ()) for n in (1, 2, 3)]
+        ranked, gains = insight.rank([root(), *programs])
+        worth.append(dict(zip([program.number for program in ranked], gains, strict=True)))
+    apart, together = worth
+    assert together[3] > together[1] + together[2]
+    assert apart[3] < apart[1] + apart[2]
+    assert together[3] < bend(6.0)
 
 
 def test_what_is_kept_of_comparisons_changes_no_belief():
     catalogue, experience, edits = Catalogue(root().graph, None), Experience(), list(root().edits)
     for number, edit in enumerate(edits[:8]):
-        experience.add(traits(edit), (-1.0) ** number * number, 1.0)
-        experience.add(traits(edit, edits[8]), 0.5 * number, 1.0)
+        experience.add(traits(edit), *read_gain((-1.0) ** number * number, 1.0))
+        experience.add(traits(edit, edits[8]), *read_gain(0.5 * number, 1.0))
         effects = experience.fit(Kernel())
         asked = edits[: 4 + 2 * number]  # grows, as edits of a program are asked for
         mean, deviation = catalogue.believe(effects, asked)

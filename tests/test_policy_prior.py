@@ -10,7 +10,7 @@ import pytest
 
 from graph.snapshot import Snapshot
 from mutator.code import Code
-from policy.effects import Experience, Kernel, bend, slope
+from policy.effects import Experience, Kernel, bend, read_gain, slope
 from policy.prior import fit_prior
 from policy.testing import SOURCE
 from policy.traits import Traits, describe
@@ -60,7 +60,7 @@ def test_a_campaign_whose_trials_contradict_the_promises_trusts_them_less():
     def believed(sign: float) -> float:
         experience = Experience()
         for row in range(len(tried)):
-            experience.add(tried[[row]], float(sign * tried.promise[row]), 1.0)
+            experience.add(tried[[row]], *read_gain(float(sign * tried.promise[row]), 1.0))
         excess = experience.fit(kernel).believe(left).mean - kernel.expect_unpromised(left)
         return float(excess @ np.sign(left.promise))
 
