@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 TEMPERATURE = 0.5
 LEARNING_RATE = 1e-4
-WINDOW = 32  # trials that an update learns from
+WINDOW = 24  # trials that an update learns from
 N_SAMPLES = 50  # of the network, for one proposal
 _N_LENGTHENED = 4  # of them become scripts
 
