@@ -2,8 +2,8 @@
 
 Trials overlap and yet count one after the other: trial n is proposed when trial n - window has been fed back, whatever has ended by then,
 and verdicts and feedback come in the order of the numbers. So what a campaign does is a function of the target, the settings and what the
-runs measured; not of how many slots there are, how fast a run was, or where the process was killed. A resume walks the same course over
-the ledger: scenes and trials that are there recover the policy, and where the record ends the work goes on.
+runs measured, their CPU time included; not of how many slots there are, which run ended first, or where the process was killed. A resume
+walks the same course over the ledger: scenes and trials that are there recover the policy, and where the record ends the work goes on.
 """
 
 from __future__ import annotations

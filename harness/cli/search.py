@@ -172,7 +172,7 @@ def smoke(target: str, edits: tuple[str, ...], seed: int, launch: str, as_json: 
     help="Folder of the campaign; the same one resumes.",
 )
 @click.option(
-    "--slots", type=click.IntRange(1), default=2, show_default=True, help="Runs at the same time; changes no result."
+    "--slots", type=click.IntRange(1), default=2, show_default=True, help="Runs at the same time; changes no metric."
 )
 @click.option("--gpus", default="", metavar="0,1", help="A GPU for each slot, by CUDA's numbers; at least as many.")
 @click.option(
