@@ -43,6 +43,7 @@ TEMPERATURE = 0.5
 LEARNING_RATE = 1e-4
 WINDOW = 24  # trials that an update learns from
 N_SAMPLES = 50  # of the network, for one proposal
+UNFILTERED_EACH = 4  # trials: then the process picks among all options, so that the network hides none for long
 _N_LENGTHENED = 4  # of them become scripts
 
 
@@ -106,7 +107,7 @@ class PpoPolicy:
         drawn = draw_without_replacement(self.log_probs(view.observation).tolist(), max(n, N_SAMPLES), stream)
         if not self._design.reranked:
             return tuple(map(view.options.move, drawn[:n]))
-        samples = view.options[drawn]
+        samples = view.options[drawn] if view.scene.number % UNFILTERED_EACH else view.options
         best = rank(samples, stream)[: max(n, _N_LENGTHENED)]
         return self._choose(view.scene, samples, best)[:n]
 

@@ -235,6 +235,20 @@ def test_a_program_that_was_known_teaches_nothing_and_a_stopped_run_less_than_a_
     assert expected > believed(stopped=True) > believed()
 
 
+def test_a_network_that_prefers_what_promises_least_hides_what_promises_most_for_three_trials_at_most(monkeypatch):
+    policy = PpoPolicy(0, design=Design(scripts=False))
+    policy.propose(look(EDITS, 1), 1)
+    policy.feedback([Result(1, EDITS[:1], 1.0, lead=6.0)])
+    options = policy.look(look(EDITS, 2, n_known=1)).options
+    order = options.log_improvement.argsort()
+    monkeypatch.setattr(policy, "log_probs", lambda _: torch.from_numpy(-1000.0 * order.argsort()))
+    best, picked = options.log_improvement.max(), []
+    for number in range(3, 10):
+        (move,) = policy.propose(look(EDITS, number, n_known=number - 1), 1)
+        picked.append(options.log_improvement[options.edits.index(move.script[0])] == best)
+    assert picked == [number % 4 == 0 for number in range(3, 10)]
+
+
 @pytest.mark.parametrize("make", [PpoPolicy, GpPolicy])
 def test_nothing_is_made_of_a_program_that_was_refused(make):
     def parent_of_next(*, refused: bool) -> int:
