@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mutator.edit import Edit
     from policy.effects import Belief, Effects, Kernel
     from policy.prior import Prior
-    from policy.traits import Floats, Traits
+    from policy.traits import Floats, Ints, Traits
 
 
 class Catalogue:
@@ -26,7 +26,7 @@ class Catalogue:
         self.graph, self._prior = graph, prior
         self._rows: dict[Edit, int] = {}
         self._traits: Traits | None = None
-        self._shared: dict[Kernel, Floats] = {}  # (U, M) covariances under the kernel
+        self._shared: dict[Kernel, tuple[Ints, Floats]] = {}  # (U,) edits that were tried, (U, M) covariances with them
         self._beliefs: dict[Kernel, tuple[Effects, Belief]] = {}
 
     def describe(self, edits: Sequence[Edit]) -> Traits:
@@ -59,11 +59,19 @@ class Catalogue:
         return rows, self._traits
 
     def _compare(self, effects: Effects, traits: Traits) -> Floats | None:
-        """Return the covariances of all edits with those that were tried; what was tried first does not change."""
+        """Return the covariances of all edits with those that were tried: only those of new ones are computed."""
         if effects.tried is None:
             return None
-        shared = self._shared.get(effects.kernel, np.zeros((0, len(traits))))
-        known = len(shared) if shared.shape[1] == len(traits) else 0
+        before, shared = self._shared.get(effects.kernel, (np.zeros(0, np.int64), np.zeros((0, 0))))
+        known = _count_equal(before, effects.tried.edits) if shared.shape[1] == len(traits) else 0
         new = effects.kernel.covary(effects.tried[range(known, len(effects.tried))], traits)
-        self._shared[effects.kernel] = found = np.concatenate([shared, new]) if known else new
+        found = np.concatenate([shared[:known], new]) if known else new
+        self._shared[effects.kernel] = effects.tried.edits, found
         return found
+
+
+def _count_equal(one: Ints, other: Ints) -> int:
+    """Return how many entries two arrays have in common before the first that differs."""
+    n = min(len(one), len(other))
+    differs = np.flatnonzero(one[:n] != other[:n])
+    return int(differs[0]) if len(differs) else n

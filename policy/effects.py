@@ -30,6 +30,7 @@ _SCALES = (0.5, 1.0, 2.0, 4.0)  # of all effects
 _NOISES = (0.5, 1.0, 2.0)  # of all measurements
 FAILED_GAIN = -2.0  # the bent gain that a failure counts as
 _FAILED_VARIANCE = 0.05
+_AWAITED = 1.0  # variance of a run that has not ended
 _STOPPED = (-1.0, 1.0)  # bent gain and variance of a run that was stopped early
 _OWN = 0.5  # share of the variance between seeds that is a program's own
 _FARTHEST = 40.0  # sd
@@ -220,6 +221,27 @@ class Effects:
         explained = self._explain(traits)
         covariance = self.scale * self.kernel.covary(traits, traits) - explained.T @ explained
         return Joint(self.kernel.expect(traits) + explained.T @ self.weights, covariance)
+
+    def awaiting(self, script: Traits) -> Effects:
+        """Return the belief while a script is under way: as sure as if it had measured what is expected of it, and no other.
+
+        Source: Ginsbourger et al. 2010 (Kriging is well-suited to parallelize optimization), the Kriging believer.
+        """
+        tried, n = self.tried, len(self.made_of)
+        columns = {} if tried is None else {int(edit): column for column, edit in enumerate(tried.edits)}
+        new = [row for row, edit in enumerate(script.edits) if int(edit) not in columns]
+        if new:
+            columns |= {int(script.edits[row]): len(columns) + i for i, row in enumerate(new)}
+            tried = script[new] if tried is None else tried.join(script[new])
+        made_of = np.zeros((n + 1, len(columns)))
+        made_of[:n, : self.made_of.shape[1]] = self.made_of
+        made_of[n, [columns[int(edit)] for edit in script.edits]] = 1.0
+        explained = self._explain(script).sum(1)
+        own = self.scale * self.kernel.covary(script, script).sum() + _AWAITED + self.kernel.noise
+        left = math.sqrt(own - explained @ explained)
+        root = np.zeros((n + 1, n + 1))
+        root[:n, :n], root[n, :n], root[n, n] = self.root, -(explained @ self.root) / left, 1 / left
+        return Effects(self.kernel, tried, made_of, root, np.append(self.weights, 0.0), self.scale)
 
     def _explain(self, traits: Traits, known: Floats | None = None) -> Floats:
         """Return (N, M): what the trials say about each edit."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from policy.catalogue import Catalogue
 from policy.costs import Costs, log_chance
-from policy.effects import Experience, Joint, Kernel, read_gain, vary_runs
+from policy.effects import Effects, Experience, Joint, Kernel, read_gain, vary_runs
 from policy.lineage import Lineage, key_of
 from policy.protocol import Move, PolicyError
 from policy.tally import identify
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mutator.edit import Edit
-    from policy.effects import Effects
     from policy.lineage import Key
     from policy.prior import Prior
     from policy.protocol import Parent, Scene, Tried
     from policy.traits import Floats, Traits
 
 
+_AGAIN = "again "
 _OWN = 1.0  # variance, bent, of what the edits of a script do together beside the sum of what each does: it stays with the program
 _KEPT_RUNS = 3  # what the runs of a program that was kept count as; the others ran once
 _REMEMBERED = 4  # graphs whose edits need not be described anew
@@ -59,17 +60,21 @@ class Insight:
         self._refused: set[int] = set()  # programs that were better, and not kept
         self._moves: dict[int, Move] = {}  # what was proposed, by the number of its trial
         self._made_now: set[Key] = set()  # the programs that are under way at the scene that was seen last
+        self._awaited: list[Traits] = []  # and the scripts that make them
+        self._unedited: frozenset[str] = frozenset()  # slots of the unedited target
         self._ran_on: dict[int, list[Edit]] = {}  # edits that were measured alone, by program
 
     def see(self, scene: Scene) -> None:
         """Take note of what moves are proposed on."""
         self._scenes[scene.number], self._most_cost = scene, scene.most_cost
-        under_way = (self._moves[number] for number in range(scene.n_known + 1, scene.number) if number in self._moves)
-        self._made_now = {
-            key_of((*self.lineage.scripts[move.parent], *move.script))
-            for move in under_way
-            if move.parent in self.lineage.scripts
-        }
+        self._unedited = self._unedited or frozenset(scene.parents[0].graph.nodes)
+        parents = {parent.number: parent for parent in scene.parents}
+        numbers = [number for number in range(scene.n_known + 1, scene.number) if number in self._moves]
+        under_way = [move for move in map(self._moves.__getitem__, numbers) if move.parent in parents]
+        self._made_now = {key_of((*self.lineage.scripts[move.parent], *move.script)) for move in under_way}
+        awaited = [self.describe(parents[move.parent], move.script) for move in under_way]
+        self._effects = None if awaited or self._awaited else self._effects
+        self._awaited = awaited
 
     def propose(self, scene: Scene, moves: Sequence[Move]) -> None:
         """Take note of what was proposed on a scene: it is under way until it is fed back."""
@@ -98,7 +103,10 @@ class Insight:
         if trial.parent not in shown:
             raise PolicyError(f"trial {trial.number}: was not proposed since the last feedback; propose first")
         parent = shown[trial.parent]
-        if not trial.repeats:
+        led_back = trial.repeats and any(
+            told != edit for told, edit in zip(self._told(parent, trial.script), trial.script, strict=True)
+        )
+        if led_back or not trial.repeats:
             self._experience_of(trial, parent, self._scenes[number].most_cost)
         self.lineage.add(trial)
         if trial.refused:
@@ -132,9 +140,10 @@ class Insight:
 
     @property
     def effects(self) -> Effects:
-        """The process, fitted to all trials."""
+        """The process, fitted to all trials, and aware of those under way."""
         if self._effects is None:
-            self._effects = self._experience.fit(self._kernel)
+            fitted = self._experience.fit(self._kernel)
+            self._effects = reduce(Effects.awaiting, self._awaited, fitted)
         return self._effects
 
     def ran_on(self, parent: Parent) -> Sequence[Edit]:
@@ -143,17 +152,30 @@ class Insight:
 
     def describe(self, parent: Parent, edits: Sequence[Edit]) -> Traits:
         """Return the traits of edits of a program, at least one."""
-        return self._catalogue(parent).describe(edits)
+        return self._catalogue(parent).describe(self._told(parent, edits))
+
+    def _told(self, parent: Parent, edits: Sequence[Edit]) -> Sequence[Edit]:
+        """Return edits as what is believed knows them: one of a place that the program's own edits made or changed is of another kind.
+
+        It takes the place of what was edited before, so it is no news that its kind gains there.
+        """
+        if not parent.script:
+            return edits
+        edited = {edit.site for edit in parent.script}
+        return [
+            edit if edit.site in self._unedited and edit.site not in edited else replace(edit, kind=_AGAIN + edit.kind)
+            for edit in edits
+        ]
 
     def believe(self, parent: Parent, edits: Sequence[Edit]) -> tuple[Floats, Floats]:
         """Return means and deviations of what edits of a program gain: (len(edits),) each."""
-        return self._catalogue(parent).believe(self.effects, edits)
+        return self._catalogue(parent).believe(self.effects, self._told(parent, edits))
 
     def log_chances(self, parent: Parent, edits: Sequence[Edit]) -> Floats:
         """Return the log of the chance that a program with one edit more costs no more than a program that is kept may: (len(edits),)."""
         if (room := self.room(parent)) == math.inf:
             return np.zeros(len(edits))
-        mean, deviation = self._catalogue(parent).believe(self._costs.effects, edits)
+        mean, deviation = self._catalogue(parent).believe(self._costs.effects, self._told(parent, edits))
         return log_chance(mean, deviation**2, room)
 
     def foresee(self, parent: Parent, edits: Sequence[Edit]) -> tuple[Joint, Joint]:

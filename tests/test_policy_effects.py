@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mutator.edit import Edit
 from policy.catalogue import Catalogue
 from policy.costs import log_chance
 from policy.effects import Effects, Experience, Kernel, bend, log_expected_improvement, read_gain
+from policy.gp import GpPolicy
 from policy.insight import Insight
 from policy.protocol import PolicyError, Scene
 from policy.testing import Program, Result
@@ -175,6 +177,72 @@ def test_a_gain_far_from_the_unedited_target_says_less_than_one_beside_it():
         insight.learn(Result(2, (flag,), -1.0, 1, lead + 3.0))
         believed.append(insight.believe(root(), [flag])[0][0])
     assert believed[0] > believed[1] + 0.3
+
+
+def test_what_is_under_way_is_awaited_as_if_it_measured_what_is_expected():
+    flag, rate = kinds("flip-flag")[0], RATES[2]
+    every = traits(*root().edits)
+    for effects in (fitted(), fitted(((rate,), 3.0), ((flag, rate), -1.0))):
+        before, after = effects.believe(every), effects.awaiting(traits(flag, RATES[1])).believe(every)
+        assert np.allclose(after.mean, before.mean)
+        assert (after.deviation <= before.deviation + 1e-9).all()
+        row = list(root().edits).index(flag)
+        assert after.deviation[row] < 0.9 * before.deviation[row]
+
+
+def test_to_await_is_to_have_measured_what_was_expected(monkeypatch):
+    monkeypatch.setattr("policy.effects._SCALES", (1.0,))  # an expectation does not decide which is likeliest
+    monkeypatch.setattr("policy.effects._NOISES", (1.0,))
+    told, flag, rate = (((RATES[2],), 2.0),), kinds("flip-flag")[0], RATES[1]
+    every, script = traits(*root().edits), traits(flag, rate)
+    effects = fitted(*told)
+    awaited = effects.awaiting(script)
+    again = Experience()
+    again.add(traits(RATES[2]), *read_gain(2.0, 1.0))
+    again.add(script, float(effects.believe(script).mean.sum()), 1.0)
+    measured = again.fit(Kernel())
+    assert np.allclose(measured.believe(every).mean, awaited.believe(every).mean)
+    assert np.allclose(measured.believe(every).deviation, awaited.believe(every).deviation)
+    assert np.allclose(awaited.awaiting(script).believe(every).mean, effects.believe(every).mean)
+
+
+def test_an_edit_is_not_proposed_on_another_program_while_it_is_under_way():
+    policy = GpPolicy(0)
+    first = Result(1, RATES[:1], -1.0, 0, 0.2)
+    policy.propose(Scene(root(), (root(),), 1, 100), 1)
+    policy.feedback([first])
+    programs = root(), Program(1, RATES[:1], root().graph, root().edits)
+    edits = []
+    for number in range(2, 6):
+        (move,) = policy.propose(Scene(root(), programs, number, 100, 1), 1)
+        edits.append(move.script[0])
+    assert len(set(edits)) == 4
+
+
+def test_that_a_kind_gained_at_a_place_is_no_reason_to_edit_the_place_again():
+    loss = Edit("swap-activation", "train:act/call.gelu", (("to", "relu"),))
+    insight = learned(Result(1, (loss,), 3.0, 0, 20.0, kept=True))
+    made = Program(1, (loss,), root().graph, root().edits)
+    first, again = (
+        insight.believe(program, [replace(loss, choice=(("to", "silu"),))])[0][0] for program in (root(), made)
+    )
+    assert first > 0.5 > 0.0 > again
+    created = replace(loss, site="train:act/call.relu")
+    assert insight.believe(made, [created])[0][0] < 0.0
+
+
+def test_edits_that_lead_back_are_given_up_and_other_duplicates_teach_nothing():
+    loss = Edit("swap-activation", "train:act/call.gelu", (("to", "relu"),))
+    back = replace(loss, choice=(("to", "silu"),))
+    made = Program(1, (loss,), root().graph, root().edits)
+    beliefs = []
+    for parent in (None, 0, 1):
+        insight = learned(Result(1, (loss,), 3.0, 0, 20.0, kept=True))
+        insight.see(Scene(made, (root(), made), 2, 100, 1))
+        if parent is not None:
+            insight.learn(Result(2, (back,), -2.0, parent, math.nan, ok=False, repeats=True))
+        beliefs.append(insight.believe(made, [back])[0][0])
+    assert beliefs[0] == beliefs[1] > beliefs[2] + 0.5
 
 
 def learned(*trials: Result, most_cost: float = math.inf) -> Insight:
