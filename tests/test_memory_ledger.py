@@ -72,7 +72,7 @@ def test_a_record_is_the_replay_of_its_events(tmp_path):
     assert record.baseline == (OK, OK)
     assert [p.number for p in record.proposals] == [1, 2, 5]
     both_seeds = (OK, replace(OK, seed=4))
-    assert record.trials[0] == Trial(1, 0, proposal(1).script, "snapshot 1", f"{1:040x}", both_seeds, KEEP, REWARD)
+    assert record.trials[0] == Trial(1, 0, proposal(1).script, "snapshot 1", f"{1:040x}", both_seeds, KEEP, REWARD, 1.0)
     assert record.trials[1].status is Status.FAILED
     assert record.pending == (replace(proposal(5, 1), outcomes=(OK,)),)
     assert record.incumbent == record.trials[0]
