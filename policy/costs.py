@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from policy.traits import Floats, Traits
 
 NOISE = 0.04  # variance of the doublings that a run takes: machines are busy
-_LEAST = 1e-12  # chance
+_LEAST, _CERTAIN = (
+    1e-12,
+    0.95,
+)  # chances; above it a program counts as cheap enough, so that the noise of clocks orders nothing there
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +88,4 @@ def log_chance(mean: Floats, variance: Floats, room: float) -> Floats:
     """Return the log of the chance that a run takes no more doublings than there is room for: (M,)."""
     z = (room - mean) / np.sqrt(2 * (variance + NOISE))
     below = np.array([math.erfc(-each) / 2 for each in z.ravel()]).reshape(z.shape)
-    return np.asarray(np.log(np.maximum(below, _LEAST)))
+    return np.where(below > _CERTAIN, 0.0, np.log(np.maximum(below, _LEAST)))
