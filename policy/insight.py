@@ -16,6 +16,7 @@ from policy.effects import Effects, Experience, Joint, Kernel, read_gain, vary_r
 from policy.lineage import Lineage, key_of
 from policy.protocol import Move, PolicyError
 from policy.tally import identify
+from policy.traits import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,15 +156,18 @@ class Insight:
         return self._catalogue(parent).describe(self._told(parent, edits))
 
     def _told(self, parent: Parent, edits: Sequence[Edit]) -> Sequence[Edit]:
-        """Return edits as what is believed knows them: one of a place that the program's own edits made or changed is of another kind.
+        """Return edits as what is believed knows them: one that goes over what the program's own edits made is of another kind.
 
         It takes the place of what was edited before, so it is no news that its kind gains there.
         """
         if not parent.script:
             return edits
-        edited = {edit.site for edit in parent.script}
+        made = {(edit.kind, edit.site) for edit in parent.script}
+        set_again = {site for _, site in made if is_number(parent.graph, site)}
         return [
-            edit if edit.site in self._unedited and edit.site not in edited else replace(edit, kind=_AGAIN + edit.kind)
+            replace(edit, kind=_AGAIN + edit.kind)
+            if edit.site not in self._unedited or edit.site in set_again or (edit.kind, edit.site) in made
+            else edit
             for edit in edits
         ]
 

@@ -78,6 +78,11 @@ def split_content(graph: CodeGraph, edits: Sequence[Edit]) -> tuple[Floats, Floa
     return _to_length_one(kinds), _to_length_one(sites), _to_length_one(choices)
 
 
+def is_number(graph: CodeGraph, slot: str) -> bool:
+    """Whether a slot is that of a number: whatever edits it sets it."""
+    return slot in graph.nodes and not math.isnan(read_number(graph, graph.nodes[slot]))
+
+
 def count_doublings(graph: CodeGraph, edit: Edit) -> float:
     """Return how many times an edit doubles the number at its site; NaN where there is none, or nothing to compare it with."""
     node = graph.nodes.get(edit.site)

@@ -227,8 +227,19 @@ def test_that_a_kind_gained_at_a_place_is_no_reason_to_edit_the_place_again():
         insight.believe(program, [replace(loss, choice=(("to", "silu"),))])[0][0] for program in (root(), made)
     )
     assert first > 0.5 > 0.0 > again
-    created = replace(loss, site="train:act/call.relu")
+    created, beside = replace(loss, site="train:act/call.relu"), replace(loss, kind="wrap-call")
     assert insight.believe(made, [created])[0][0] < 0.0
+    assert (
+        insight.believe(made, [beside])[0] == insight.believe(root(), [beside])[0]
+    )  # it does not go over the other one
+
+
+def test_a_number_is_set_again_whatever_sets_it():
+    scaled = RATES[2]
+    insight = learned(Result(1, (scaled,), 3.0, 0, 20.0, kept=True))
+    made = Program(1, (scaled,), root().graph, root().edits)
+    other = Edit("set-literal", scaled.site, (("to", 0.04),))
+    assert insight.believe(made, [other])[0] < insight.believe(root(), [other])[0]
 
 
 def test_edits_that_lead_back_are_given_up_and_other_duplicates_teach_nothing():
