@@ -66,7 +66,8 @@ def trial_line(trial: Trial, settings: Settings, noise: Noise, *, incumbent: int
     z = f", z {trial.verdict.z:.1f}" if len(trial.outcomes) > 1 else ""
     metric = f"{settings.metric} {trial.metric:.5g}{badge(trial.outcomes[0])}"
     measured = f"{metric} ({change + 0.0:+.2g}, {_sd_text(trial.verdict.gain / noise.sd)}{z})"
-    return f"{head}  {measured}  {edits}"
+    doubt = f"  {trial.verdict.reason.partition(' (z ')[0]}" if trial.refused else ""
+    return f"{head}  {measured}{doubt}  {edits}"
 
 
 def recheck_line(recheck: Recheck, settings: Settings, noise: Noise) -> str:

@@ -19,7 +19,7 @@ from harness.objects import ObjectStore
 from harness.record import Settings
 from harness.sources import read_target
 from harness.values import Decision, Outcome, Reward, Status, Trial, Verdict
-from harness.verdict import Noise
+from harness.verdict import Incumbent, Noise, judge
 from mutator.edit import parse_edit, print_script
 from policy.protocol import Move, PolicyError
 from policy.random import RandomPolicy
@@ -495,3 +495,15 @@ def test_the_line_of_a_trial_without_a_metric_says_why_and_on_what_it_was_made()
     address = "scale-literal@config:Config/literal.lr?by=2.0"
     assert line == f"trial 7  stopped  {why}  {address} + {address}  on trial 4"
     assert not trial_line(trial, settings, Noise(1.0, 0.1, 3), incumbent=4).endswith("trial 4")
+
+
+def test_the_line_of_a_trial_that_is_better_and_not_kept_says_why():
+    edit = parse_edit("scale-literal@config:Config/literal.lr?by=2.0#3f9a2c81")
+    incumbent = Incumbent(((0, 1.0), (1, 1.0), (2, 1.0)))
+    outcomes = tuple(Outcome(Status.OK, 0.8 + seed / 1000, seed, cpu_s=9.9) for seed in range(3))
+    verdict = judge(outcomes, incumbent, Noise(1.0, 0.1, 3, cpu_s=3.0), sign=-1.0)
+    settings = Settings(str(TOY), "digest", "toy", "val_loss", "minimize", "random", 3, 6, 3, 3)
+    trial = Trial(7, 0, (edit,), "s", "c", outcomes, verdict, Reward(()))
+    line = trial_line(trial, settings, Noise(1.0, 0.1, 3), incumbent=0)
+    assert line.startswith("trial 7  not proven  val_loss 0.801 (-0.2, 2.0 sd, z ")
+    assert ")  better, but at 3.3 times the CPU time of the baseline  scale-literal@" in line
