@@ -28,7 +28,7 @@ from policy.catalogue import Catalogue
 from policy.costs import NOISE, CostKernel, log_chance
 from policy.draw import open_stream
 from policy.effects import Experience
-from targets.shipped import shipped_landscapes
+from targets.shipped import landscapes_but, shipped_landscapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ def open_scripts(name: str) -> Scripts:
     table, _ = read_landscape(find_landscape(name))
     ground, costs = read_ground(table.provenance.target), read_costs(table)
     known = {edit.address: edit for edit in ground.edits}
-    catalogue = Catalogue(ground.graph, prior_of_landscapes(tuple({*shipped_landscapes()} - {name})))
+    catalogue = Catalogue(ground.graph, prior_of_landscapes(landscapes_but(name)))
     scripts = sorted(script for script in costs if script and known.keys() >= {*script})
     open_stream(0, "costs", 0).shuffle(scripts)
     return Scripts(

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.evidence import Evidence
-from harness.meter import N_MARKS
-from harness.stopping import GRACE_SD, WARM_UP, behind_median, behind_rung, has_failed, margins
+from harness.meter import N_MARKS, WARM_UP
+from harness.stopping import GRACE_SD, behind_median, behind_rung, has_failed, margins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from harness.orders import Allowance
 
 N_MARKS = 20  # equal parts of a budget, over which hints are averaged and after which a run may be stopped
+WARM_UP = (
+    4  # marks, 20 % of a budget, before curves are compared and a rate is more than that of what the first steps load
+)
 _COUNTED = frozenset({"steps", "tokens", QUESTIONS})
 
 

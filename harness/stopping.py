@@ -25,7 +25,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Protocol
 
 from harness.evidence import Curve, Evidence
-from harness.meter import N_MARKS
+from harness.meter import N_MARKS, WARM_UP
 from harness.pruner import Pruned
 from harness.values import TrialError
 from harness.verdict import costly_s
@@ -33,7 +33,6 @@ from harness.verdict import costly_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-WARM_UP = 4  # marks, 20 % of the budget, before curves are compared
 MIN_FINISHED = 5  # curves before a median says something
 GRACE_SD = 1.5  # of the replicates at the same mark: how far behind the incumbent a run is spared
 GRACE_FLOOR = 0.005  # of the incumbent's mark: where replicates agree by chance

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING
 
-from harness.meter import N_MARKS
+from harness.meter import N_MARKS, WARM_UP
 from harness.values import ONE_SHARD, TOO_COSTLY, TOO_GOOD, UNVOUCHED, Decision, Scoring, Status, TrialError, Verdict
 from targets.manifest import Tier
 
@@ -43,7 +43,6 @@ TOO_GOOD_SD = 8.0  # sd of the baseline; real steps of that size exist, and cost
 TOO_GOOD_SHARE = 0.5  # of such a gain, which a fresh seed has to show
 COSTLY = 3.0  # times the CPU time of any replicate; honest edits (twice the depth, a wider model) stay below
 COSTLY_LEAST_S = 1.0  # of CPU time; a run of milliseconds takes several times as many on a busy machine
-_SETTLED = 0.2  # of the budget
 _RAN = (Status.OK, Status.STOPPED, Status.TIMEOUT)
 PAIRED_SD_FLOOR = 0.25  # of the sd that the difference of two unpaired runs has
 
@@ -128,8 +127,8 @@ def most_cost(noise: Noise, limits: Limits) -> float:
 
 def _done(outcome: Outcome) -> float:
     """Return the share of the budget that a run is known to have done."""
-    progress = len(outcome.curve) / N_MARKS
-    return 1.0 if outcome.ok or progress < _SETTLED else progress
+    n_marks = len(outcome.curve)
+    return 1.0 if outcome.ok or n_marks < WARM_UP else n_marks / N_MARKS
 
 
 def student_t(freedom: int) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from policy.effects import Effects, Experience, Kernel
+from policy.effects import Effects, Experience, Kernel, cumulate
 
 if TYPE_CHECKING:
     from policy.protocol import Tried
@@ -86,6 +86,5 @@ class Costs:
 
 def log_chance(mean: Floats, variance: Floats, room: float) -> Floats:
     """Return the log of the chance that a run takes no more doublings than there is room for: (M,)."""
-    z = (room - mean) / np.sqrt(2 * (variance + NOISE))
-    below = np.array([math.erfc(-each) / 2 for each in z.ravel()]).reshape(z.shape)
+    below = cumulate((room - mean) / np.sqrt(variance + NOISE))
     return np.where(below > _CERTAIN, 0.0, np.log(np.maximum(below, _LEAST)))

@@ -284,10 +284,14 @@ def log_expected_improvement(mean: Floats, deviation: Floats) -> Floats:
     """
     z = np.maximum(mean / deviation, -30.0)
     log_density = -(z**2) / 2 - math.log(_ROOT_2PI)
-    below = np.array([math.erfc(-each / math.sqrt(2)) / 2 for each in z.ravel()]).reshape(z.shape)
-    near = np.log(np.maximum(z * below + np.exp(log_density), 1e-300))
+    near = np.log(np.maximum(z * cumulate(z) + np.exp(log_density), 1e-300))
     far = log_density - 2 * np.log(np.maximum(np.abs(z), 1.0)) + np.log1p(-3 / np.maximum(z**2, 4.0))
     return np.asarray(np.log(deviation) + np.where(z > _FAR, near, far))
+
+
+def cumulate(z: Floats) -> Floats:
+    """Return the chance that a standard normal number is no larger: the shape of z."""
+    return np.array([math.erfc(-each / math.sqrt(2)) / 2 for each in z.ravel()]).reshape(z.shape)
 
 
 def _likeliest(shared: Floats, noise: Floats, left: Floats) -> tuple[float, Floats, Floats]:

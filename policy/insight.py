@@ -120,11 +120,12 @@ class Insight:
     def _experience_of(self, trial: Tried, parent: Parent, most_cost: float) -> None:
         script = self.describe(parent, trial.script)
         self._costs.learn(trial, script)
-        if trial.cost > most_cost and not trial.ok:
+        too_costly = trial.cost > most_cost
+        if too_costly and not trial.ok:
             return  # it was ended for its cost, which says nothing about its worth
         n_runs = _KEPT_RUNS if trial.kept else 1
         before = self.lineage.leads[trial.parent]
-        trusted = trial.ok and not (trial.refused and not trial.cost > most_cost)
+        trusted = trial.ok and (too_costly or not trial.refused)
         gain = trial.lead - before if trusted else math.nan
         variance = vary_runs(trial.lead) / n_runs + vary_runs(before) / self._n_runs[trial.parent]
         bent, noise = read_gain(gain, None if trial.stopped else variance)

@@ -14,3 +14,8 @@ def shipped_targets() -> tuple[str, ...]:
 def shipped_landscapes() -> tuple[str, ...]:
     """Name the targets whose measured landscapes ship."""
     return tuple(sorted(path.stem for path in LANDSCAPES.glob("*.parquet")))
+
+
+def landscapes_but(target: str) -> tuple[str, ...]:
+    """Name the landscapes that ship of all other targets: what a policy may know that has never seen this one."""
+    return tuple(name for name in shipped_landscapes() if name != target)

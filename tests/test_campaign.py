@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.campaign import Campaign, Session
+from harness.course import walk
 from harness.ledger import Ledger, read_record
 from harness.lines import trial_line
 from harness.measure import Runner
@@ -19,7 +20,7 @@ from harness.objects import ObjectStore
 from harness.record import Settings
 from harness.sources import read_target
 from harness.values import Decision, Outcome, Reward, Status, Trial, Verdict
-from harness.verdict import Incumbent, Noise, judge
+from harness.verdict import Incumbent, Noise, judge, most_cost, noise_of
 from mutator.edit import parse_edit, print_script
 from policy.protocol import Move, PolicyError
 from policy.random import RandomPolicy
@@ -482,6 +483,24 @@ def test_a_policy_that_proposes_what_is_not_offered_is_refused_by_name(tmp_path)
         campaign = Campaign(target, ledger, ObjectStore(tmp_path / "c"), Session(tmp_path / "c", lambda line: None))
         with pytest.raises(PolicyError, match=r"policy stubborn: proposed scale-literal@.* for trial 1"):
             campaign.run(runner, Stubborn(0))
+
+
+def test_a_scene_says_what_a_program_may_cost_in_the_campaign_and_in_its_replay(finished, tmp_path):
+    class Looker(RandomPolicy):
+        def propose(self, scene, n):
+            seen.append(scene.most_cost)
+            return ()
+
+    seen, target = [], load_target(TOY)
+    where = (str(TOY), read_target(target).digest, target.name, target.metric, target.direction)
+    with Ledger.create(tmp_path / "c", Settings(*where, "looker", 3, 2, 3, 2)) as ledger, Runner(target) as runner:
+        campaign = Campaign(target, ledger, ObjectStore(tmp_path / "c"), Session(tmp_path / "c", lambda line: None))
+        record = campaign.run(runner, Looker(0))
+    assert seen == [most_cost(noise_of(record.baseline), target.limits)]
+    assert 1.0 < seen[0] < math.inf
+    again = read_record(finished[0])
+    course = walk(finished[0], again)
+    assert {scene.most_cost for scene in course.scenes} == {most_cost(noise_of(again.baseline), target.limits)}
 
 
 def test_the_line_of_a_trial_without_a_metric_says_why_and_on_what_it_was_made():

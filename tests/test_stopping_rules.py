@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bench.stopping import DATA, Policy, read_runs, simulate
 from harness.evidence import AUDIT_SHARE, Evidence
-from harness.meter import N_MARKS
-from harness.stopping import MIN_FINISHED, WARM_UP, Rule, behind_median, behind_rung, make_rule, margins
+from harness.meter import N_MARKS, WARM_UP
+from harness.stopping import MIN_FINISHED, Rule, behind_median, behind_rung, make_rule, margins
 from harness.values import Outcome, Status, TrialError
 from harness.verdict import Noise, cost_of, most_cost
 from targets.manifest import Limits

@@ -17,7 +17,7 @@ from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
 from harness.landscape.walk import walk
 from policy.make import make_policy, make_ppo
-from targets.shipped import shipped_landscapes
+from targets.shipped import landscapes_but, shipped_landscapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -122,11 +122,7 @@ def schooling_for(task: Task) -> Schooling:
     """Return what a policy may know that plays a task: of a family its other tasks, of a target all landscapes but its own."""
     from harness.pretrain import schooling_of  # noqa: PLC0415 - brings torch
 
-    return schooling_of(_others(task.target) if task.family is None else task.family.seed)
-
-
-def _others(target: str) -> tuple[str, ...]:
-    return tuple(name for name in shipped_landscapes() if name != target)
+    return schooling_of(landscapes_but(task.target) if task.family is None else task.family.seed)
 
 
 @lru_cache(maxsize=8)

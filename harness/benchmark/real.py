@@ -24,7 +24,7 @@ from harness.conclude import evaluation
 from harness.ledger import read_record
 from harness.values import TrialError
 from policy.make import SHIPPED
-from targets.shipped import shipped_landscapes
+from targets.shipped import landscapes_but
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -105,10 +105,11 @@ def _learned_elsewhere(target: Target, folder: Path) -> Path:
     from harness.pretrain import Plan as Schooling  # noqa: PLC0415 - brings torch
     from harness.pretrain import pretrain  # noqa: PLC0415
 
-    others = tuple(name for name in shipped_landscapes() if name != target.name)
     path = folder / f"ppo-without-{target.name}.safetensors"
     if not path.exists():
-        pretrain(Schooling(others, start=str(SHIPPED), n_walks=0, n_rounds=0), lambda _: None).save(path)
+        pretrain(
+            Schooling(landscapes_but(target.name), start=str(SHIPPED), n_walks=0, n_rounds=0), lambda _: None
+        ).save(path)
     return path
 
 
