@@ -14,7 +14,7 @@ from policy.costs import log_chance
 from policy.effects import Effects, Experience, Kernel, bend, log_expected_improvement, read_gain
 from policy.gp import GpPolicy
 from policy.insight import Insight
-from policy.protocol import PolicyError, Scene
+from policy.protocol import Move, PolicyError, Scene
 from policy.testing import Program, Result
 from policy.traits import Traits, describe
 from tests.test_policy_searches import root
@@ -204,6 +204,17 @@ def test_to_await_is_to_have_measured_what_was_expected(monkeypatch):
     assert np.allclose(measured.believe(every).mean, awaited.believe(every).mean)
     assert np.allclose(measured.believe(every).deviation, awaited.believe(every).deviation)
     assert np.allclose(awaited.awaiting(script).believe(every).mean, effects.believe(every).mean)
+
+
+def test_what_is_under_way_makes_surer_of_its_like_on_any_program():
+    insight, flag = learned(Result(1, RATES[:1], -1.0, 0, 0.2)), kinds("flip-flag")[0]
+    made = Program(1, RATES[:1], root().graph, root().edits)
+    scene = Scene(root(), (root(), made), 2, 100, 1)
+    insight.see(scene)
+    before = insight.believe(made, [flag])[1][0]
+    insight.propose(scene, [Move(0, (flag,))])
+    insight.see(replace(scene, number=3))
+    assert insight.believe(made, [flag])[1][0] < 0.9 * before
 
 
 def test_an_edit_is_not_proposed_on_another_program_while_it_is_under_way():
