@@ -14,7 +14,9 @@ from policy.costs import log_chance
 from policy.effects import Effects, Experience, Kernel, bend, log_expected_improvement, read_gain
 from policy.gp import GpPolicy
 from policy.insight import Insight
+from policy.options import open_options
 from policy.protocol import Move, PolicyError, Scene
+from policy.scripts import lengthen
 from policy.testing import Program, Result
 from policy.traits import Traits, describe
 from tests.test_policy_searches import root
@@ -346,3 +348,26 @@ def test_the_chance_to_stay_within_a_limit_is_the_normal_one_but_never_none_and_
     mean: float, chance: float
 ):
     assert math.exp(log_chance(np.array([mean]), np.zeros(1), 0.0)[0]) == pytest.approx(chance, rel=1e-3)
+
+
+def test_an_option_promises_less_where_its_program_may_cost_too_much():
+    costly, promises = Result(1, RATES[3:], -1.0, 0, 0.0, cost=8.0), []
+    for most_cost in (3.0, math.inf):
+        insight = learned(costly, most_cost=most_cost)
+        options = open_options(insight, Scene(root(), (root(),), 2, 100, 1, most_cost=most_cost))
+        assert np.allclose(options.log_chance, insight.log_chances(root(), options.edits))
+        promises.append(options.log_improvement)
+    assert (promises[0] - promises[1]).min() < -0.1
+
+
+def test_a_script_is_not_lengthened_beyond_what_it_may_cost():
+    doubled = {edit.site: edit for edit in root().edits if dict(edit.choice).get("by") == 2.0}
+    dear = list(doubled.values())[:2]
+    trials = [Result(n, (edit,), 1.0, 0, 6.0, cost=2.2) for n, edit in enumerate(dear, start=1)]
+    joined = []
+    for most_cost in (2.4, math.inf):
+        insight = learned(*trials, most_cost=most_cost)
+        options = open_options(insight, Scene(root(), (root(),), 3, 100, 2, most_cost=most_cost))
+        row = next(i for i, edit in enumerate(options.edits) if edit.kind == "flip-flag")
+        joined.append(len({*lengthen(insight, root(), options, row)[0].script} & {*dear}))
+    assert joined == [1, 2]
