@@ -266,6 +266,11 @@ class Target(Manifest):
         """What makes a gain of a difference of metrics: sign * (new - old) is positive when new is better."""
         return 1.0 if self.direction is Direction.MAXIMIZE else -1.0
 
+    @property
+    def bound(self) -> float:
+        """The best metric that can be true."""
+        return self.plausible[self.direction is Direction.MAXIMIZE]
+
 
 def load_target(path: Path) -> Target:
     """Read and check a manifest, named by itself or by its folder.

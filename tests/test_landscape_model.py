@@ -11,6 +11,7 @@ from harness.landscape.kernel import covariances, effects_of, likeness_of
 from harness.landscape.link import Link
 from harness.landscape.model import Model, read_rows
 from harness.landscape.noise import fit_noise
+from harness.landscape.surrogate import Fold, Observed
 from harness.values import TrialError
 from tests import landscapes
 
@@ -44,6 +45,16 @@ def test_noise_that_grows_with_the_effect_is_seen_to_grow():
         gain = float(i % 15)
         metrics[str(i),] = dict(enumerate(draws.normal(gain, math.sqrt(1.0 + gain), 4)))
     assert fit_noise(metrics).growth == pytest.approx(1.0, abs=0.4)
+
+
+def test_noise_ends_where_nothing_can_be_better():
+    draws = np.random.default_rng(0)
+    metrics = {(str(i),) if i else (): dict(enumerate(draws.normal(1.0, 0.1, 3))) for i in range(20)}
+    noise, free = fit_noise(metrics, bound=0.0), fit_noise(metrics)
+    assert noise.own_sd(0.0) == free.own_sd(0.0)
+    assert noise.own_sd(noise.most - 0.01) == pytest.approx(0.01 * noise.sd)
+    assert noise.own_sd(noise.most) == 0.0
+    assert free.most == math.inf
 
 
 def test_a_diverged_program_says_nothing_of_the_noise():
@@ -84,6 +95,21 @@ def test_the_surrogate_is_nearer_to_held_out_scripts_than_sums_of_effects_and_th
     for n_edits in ("2", "3+"):
         for other in ("additive", "additive in the metric", "unedited target"):
             assert errors[n_edits, "surrogate"] < 0.9 * errors[n_edits, other]
+
+
+def test_errors_are_those_of_scripts_that_are_expected_to_gain_as_much_and_the_noise_is_out_of_them():
+    draws = np.random.default_rng(0)
+    addresses = tuple(single.address for single in landscapes.plan(600).singles[:40])
+    scripts = np.array([[float(j in (i % 40, (i + 1 + i // 40) % 40)) for j in range(40)] for i in range(200)])
+    expected = np.where(np.arange(200) < 100, 0.0, 20.0)
+    wrong = draws.normal(size=200) * np.where(expected > 3.0, 9.0, 1.0)
+    noise = draws.normal(size=200)
+    observed = Observed(addresses, scripts, expected + wrong + noise, np.ones(200), math.inf)
+    found = Fold(observed, Link(), observed.gains, observed.variances).residuals(expected)
+    little, much = found[1][1], found[1][3]
+    assert much[-1] > 4 * little[-1] > 0.0
+    assert np.std(wrong[:100]) * 1.96 == pytest.approx(little[-1], rel=0.4)
+    assert found[2] == found[1]  # nothing of three edits is known
 
 
 def test_a_crashing_edit_and_a_crashing_pair_are_known_and_kinds_say_something_of_others():

@@ -147,6 +147,20 @@ def test_no_script_beats_the_best_and_a_greedy_walk_gains(landscape):
     assert 0.4 < share_gained(landscape, script) <= 1.0 + 1e-9
 
 
+def test_nothing_is_better_nor_measured_better_than_can_be_true(file: Path, tmp_path: Path):
+    table, model = read_landscape(file)
+    bound = landscapes.BASELINE - 2.0 * landscapes.SD  # where much of what was measured is
+    path = tmp_path / "toy.parquet"
+    write_landscape(path, table, replace(model, noise=replace(model.noise, bound=bound)))
+    held = open_landscape(str(path))
+    values = [held.value((edit,)) for edit in held.edits]
+    measured = [held.measure((edit,), seed) for edit in held.edits for seed in range(3)]
+    assert held.best == pytest.approx(bound)
+    assert min(value for value in values if value == value) == pytest.approx(bound)
+    assert min(metric for metric in measured if metric == metric) == pytest.approx(bound)
+    assert any(bound < metric < landscapes.BASELINE for metric in measured)
+
+
 def test_an_edit_of_another_target_is_refused(landscape):
     with pytest.raises(TrialError, match="is no edit of the landscape"):
         landscape.value((replace(landscape.edits[0], site="train:elsewhere"),))

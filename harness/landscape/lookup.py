@@ -1,12 +1,14 @@
 """A landscape that was measured: recorded scripts are worth what was recorded, others what the surrogate expects, roughened.
 
 - A recorded script is worth its mean over seeds, drawn towards the surrogate by the noise in it. One without a metric has none.
-- Any other is worth what the surrogate expects, and a residual as large as the surrogate's error on held-out scripts. It is drawn once
-  for each pair of edits, so that scripts that share pairs share it: the landscape is as rough as the surrogate is wrong, and no
-  rougher. Above the best that was recorded it may rise by one such error at most: what nobody measured is no discovery.
+- Any other is worth what the surrogate expects, and a residual as large as the surrogate's error on held-out scripts that are expected
+  to gain about as much. It is drawn once for each pair of edits, so that scripts that share pairs share it: the landscape is as rough as
+  the surrogate is wrong, and no rougher. Above the best that was recorded it may rise by one such error at most: what nobody measured is
+  no discovery.
 - It has no metric where one of its edits has none, or where a pair has none; pairs that were not tried are drawn by their kinds.
 - What is ruined is ruined: no value is lower than RUINED, whatever a diverged run measured.
-- A run adds noise: a part for its seed that all programs share, a part of its own.
+- Nothing is beyond what the target's manifest calls plausible: no bits below none.
+- A run adds noise: a part for its seed that all programs share, a part of its own. Either is no larger than the way to that bound.
 
 All draws follow from the table, so two processes see one landscape.
 """
@@ -108,11 +110,11 @@ class TableLandscape:
         gain = self._gain(key)
         if math.isnan(gain):
             return math.nan
-        own = open_stream(self._seed, f"own {key}", seed).gauss(0.0, self._noise.own_sd(gain))
         if seed not in self._commons:
-            deviation = self.sd * math.sqrt(self._noise.shared)
-            self._commons[seed] = open_stream(self._seed, "common", seed).gauss(0.0, deviation)
-        return self._metric(gain) + self._commons[seed] + own
+            self._commons[seed] = open_stream(self._seed, "common", seed).gauss(0.0, math.sqrt(self._noise.shared))
+        room = self._noise.most - gain
+        own = open_stream(self._seed, f"own {key}", seed).gauss(0.0, self._noise.own_sd(gain) / self.sd)
+        return self._metric(min(gain + self._commons[seed] * min(1.0, room) + own, self._noise.most))
 
     def _key(self, addresses: Iterable[str]) -> Numbers:
         try:
@@ -141,21 +143,23 @@ class TableLandscape:
         if works is False:
             return math.nan
         expected = float(self._effects[list(key)].sum() + self._pairs[np.ix_(key, key)].sum() / 2)
-        more = self._surrogate.own * self._own.get(key, 0.0) if works else self._residual(key, gains=expected > 0.0)
-        gain = max(float(self._surrogate.link.unbend(np.array(expected + more))), RUINED)
+        more = self._surrogate.own * self._own.get(key, 0.0) if works else self._residual(key, expected)
+        gain = min(max(float(self._surrogate.link.unbend(np.array(expected + more))), RUINED), self._noise.most)
         return gain if works else self._held(gain)
 
-    def _residual(self, key: Numbers, *, gains: bool) -> float:
+    def _residual(self, key: Numbers, expected: float) -> float:
         """Return the residual of a script that was not recorded, on the link's scale: one per edit alone, else one per pair."""
-        deviation = self._surrogate.deviations[min(len(key), 3) - 1][gains]
-        if len(key) == 1:
-            return float(self._rough[key[0], key[0]]) * deviation
         pairs = len(key) * (len(key) - 1) / 2
-        return float(np.triu(self._rough[np.ix_(key, key)], 1).sum()) / math.sqrt(pairs) * deviation
+        rough = (
+            self._rough[key[0], key[0]]
+            if len(key) == 1
+            else np.triu(self._rough[np.ix_(key, key)], 1).sum() / math.sqrt(pairs)
+        )
+        return self._surrogate.residual(len(key), expected, float(rough))
 
     def _held(self, gain: float) -> float:
         """Let what was not measured rise above the best that was by one error at most."""
-        room, above = max(gained for _, gained in self._surrogate.deviations), gain - self._ceiling
+        room, above = self._surrogate.deviation(_LONGEST, self._ceiling), gain - self._ceiling
         return self._ceiling + room * -math.expm1(-above / room) if room and above > 0.0 else min(gain, self._ceiling)
 
     def _climb(self, key: Numbers) -> Numbers:

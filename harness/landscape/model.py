@@ -90,7 +90,7 @@ def fit_model(table: Table) -> Model:
     Raises: TrialError: the unedited target has no two runs in it.
     """
     reading = read_rows(table)
-    noise = fit_noise(reading.metrics)
+    noise = fit_noise(reading.metrics, table.provenance.bound)
     surrogate, given = fit_surrogate(reading.observed(noise, sign=table.provenance.sign), seed=table.provenance.seed)
     scripts = (script for script in reading.metrics if script)
     return Model(noise, surrogate, dict(zip(scripts, map(float, given), strict=True)))

@@ -3,7 +3,8 @@
     metric(script, seed) = value(script) + common(seed) + own(script, seed)
 
 The variance of `own` is that of small effects times (1 + |gain in sd|) to the power `growth`: a program that trains much better or
-worse than the unedited one is also less like it on one seed. `common` is the same for all programs. Fitted on all scripts with two
+worse than the unedited one is also less like it on one seed. But no run is better than can be true, so neither part is larger than the
+way to that bound. `common` is the same for all programs. Fitted on all scripts with two
 seeds or more: a two-way layout for the seeds, the likeliest growth on a grid, in turns.
 Source: two-way layouts with unequal variances, Searle, Casella and McCulloch 1992, chapter 4.
 """
@@ -45,18 +46,25 @@ class Noise:
     growth: float
     seeds: tuple[tuple[int, float], ...]  # what each seed adds to all programs
     n_repeats: int  # runs beyond the first of a script, which all this rests on
+    bound: float = math.inf  # the best metric that can be true; not finite: none
+
+    @property
+    def most(self) -> float:
+        """The gain, in sd, of a program at the bound."""
+        return abs(self.bound - self.baseline) / self.sd
 
     def common(self, seed: int) -> float:
         """Return what a seed of the table adds."""
         return dict(self.seeds).get(seed, 0.0)
 
     def own_sd(self, gain: float) -> float:
-        """Return the deviation of what is a program's own, for a gain in standard deviations (sign does not matter)."""
-        return self.sd * math.sqrt(1.0 - self.shared) * math.pow(1.0 + min(abs(gain), _FAR), self.growth / 2)
+        """Return the deviation of what is a program's own, for a gain in standard deviations."""
+        grown = math.sqrt(1.0 - self.shared) * math.pow(1.0 + min(abs(gain), _FAR), self.growth / 2)
+        return self.sd * min(grown, max(0.0, self.most - gain))
 
 
-def fit_noise(metrics: Mapping[Script, Mapping[int, float]]) -> Noise:
-    """Fit the noise to script -> seed -> metric; the unedited target is the empty script.
+def fit_noise(metrics: Mapping[Script, Mapping[int, float]], bound: float = math.inf) -> Noise:
+    """Fit the noise to script -> seed -> metric; the unedited target is the empty script, and no run can be better than the bound.
 
     Raises: TrialError: it has no two runs.
     """
@@ -68,7 +76,7 @@ def fit_noise(metrics: Mapping[Script, Mapping[int, float]]) -> Noise:
     repeated = [dict(found) for found in near if len(found) > 1]
     n_repeats = sum(len(found) - 1 for found in repeated)
     if len(repeated) < _LEAST_SCRIPTS:
-        return Noise(float(base.mean()), sd, 0.0, 0.0, (), n_repeats)
+        return Noise(float(base.mean()), sd, 0.0, 0.0, (), n_repeats, bound)
     seeds = sorted({seed for found in repeated for seed in found})
     runs = np.array([[found.get(seed, math.nan) for seed in seeds] for found in repeated])  # (S, K), NaN: did not run
     effects, own, growth, variance = _fit_layout(runs, float(base.mean()), sd)
@@ -76,8 +84,8 @@ def fit_noise(metrics: Mapping[Script, Mapping[int, float]]) -> Noise:
     mean = float(np.mean([metric - common[seed] for seed, metric in metrics[()].items()]))
     total = variance + own
     if total <= 0.0:
-        return Noise(mean, sd, 0.0, 0.0, (), n_repeats)
-    return Noise(mean, math.sqrt(total), variance / total, growth, tuple(common.items()), n_repeats)
+        return Noise(mean, sd, 0.0, 0.0, (), n_repeats, bound)
+    return Noise(mean, math.sqrt(total), variance / total, growth, tuple(common.items()), n_repeats, bound)
 
 
 def _fit_layout(runs: Array, base: float, sd: float) -> tuple[Array, float, float, float]:

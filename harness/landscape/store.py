@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.landscape.table import Script
 
 _KEY = b"codegraft.landscape"
-_FORMAT = 1  # of the file; a higher one is refused by an older codegraft
+_FORMAT = 2  # of the file; a higher one is refused by an older codegraft
 _DIGITS = 6
 
 
@@ -143,7 +143,7 @@ def _model(facts: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> Mo
         Link(**fitted["link"]),
         tuple(fitted["weights"]),
         fitted["own"],
-        tuple((loss, gain) for loss, gain in fitted["deviations"]),
+        tuple(tuple(map(tuple, each)) for each in fitted["residuals"]),
         tuple(Error(**error) for error in fitted["errors"]),
     )
     given = {

@@ -13,7 +13,8 @@ Source: Rasmussen and Williams 2006, chapter 2; block-wise leaving out from one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,15 @@ _KNEES = (3.0, 10.0)
 _CEILINGS = (1.5, 3.0)  # times the best gain
 _HUGE = 1e12
 _LEAST_HELD_OUT = 10  # scripts; below, nothing is said about errors
+EXPECTED = (
+    -3.0,
+    3.0,
+    10.0,
+    30.0,
+    100.0,
+)  # gains, sd: between them errors are alike; far from nothing they are many times larger
+_QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # of errors: most are small, a few are not
+_NORMAL = tuple(map(NormalDist().inv_cdf, _QUANTILES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ class Observed:
     scripts: Array  # (N, M) zeros and ones
     gains: Array  # (N,) in sd, positive when better, not below RUINED, the seeds' common part taken out
     variances: Array  # (N,) of the noise in them, sd squared
+    most: float  # gain that none can exceed, sd
 
     @property
     def n_edits(self) -> Array:
@@ -65,7 +76,7 @@ class Observed:
     def some(self, numbers: Sequence[int]) -> Observed:
         """Return what was observed of some of the scripts."""
         chosen = list(numbers)
-        return Observed(self.addresses, self.scripts[chosen], self.gains[chosen], self.variances[chosen])
+        return replace(self, scripts=self.scripts[chosen], gains=self.gains[chosen], variances=self.variances[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +97,21 @@ class Surrogate:
     link: Link
     weights: tuple[float, ...]  # of the kernels
     own: float  # variance of what a script of several edits does beyond them
-    deviations: tuple[
-        tuple[float, float], ...
-    ]  # errors on the link's scale, noise apart: of one edit, two, more; where a loss, a gain is expected
+    residuals: tuple[
+        tuple[tuple[float, ...], ...], ...
+    ]  # quantiles, link's scale, noise apart: of one edit, two, more; by EXPECTED
     errors: tuple[Error, ...]
+
+    def residual(self, n_edits: int, expected: float, normal: float) -> float:
+        """Return how far off a script is that is expected to gain so much, on the link's scale; drawn by a standard normal number."""
+        return float(np.interp(normal, _NORMAL, self._quantiles(n_edits, expected)))
+
+    def deviation(self, n_edits: int, expected: float) -> float:
+        """Return how far off such scripts are, root mean square."""
+        return float(np.sqrt(np.mean(np.square(self._quantiles(n_edits, expected)))))
+
+    def _quantiles(self, n_edits: int, expected: float) -> tuple[float, ...]:
+        return self.residuals[min(n_edits, 3) - 1][int(_cell(self.link.unbend(np.array(expected))))]
 
 
 def observe(
@@ -108,7 +130,7 @@ def observe(
         quiet = [metric - noise.common(seed) for seed, metric in found.items()]
         gains[row] = max(sign * (float(np.mean(quiet)) - noise.baseline) / noise.sd, RUINED)
         variances[row] = max((noise.own_sd(gains[row]) / noise.sd) ** 2 / len(found), _LEAST_NOISE)
-    return Observed(tuple(addresses), scripts, gains, variances)
+    return Observed(tuple(addresses), scripts, gains, variances, noise.most)
 
 
 def fit_surrogate(observed: Observed, *, seed: int) -> tuple[Surrogate, Array]:
@@ -154,10 +176,10 @@ def _fit(observed: Observed, link: Link, n_sample: int, seed: int) -> tuple[Surr
     total: Array = _weigh([*full, np.diag(several)], weights) + np.diag(noise)
     inverse = np.asarray(np.linalg.inv(total), np.float64)
     given = np.asarray(inverse @ targets, np.float64)
-    found = _Fold(observed, link, targets, noise)
-    left_out, deviations = found.leave_out(inverse, given, seed)
-    errors = tuple(found.errors(left_out))
-    return Surrogate(link, tuple(map(float, weights[:-1])), float(weights[-1]), deviations, errors), given
+    found = Fold(observed, link, targets, noise)
+    left_out = found.leave_out(inverse, given, seed)
+    errors, residuals = tuple(found.errors(left_out)), found.residuals(left_out)
+    return Surrogate(link, tuple(map(float, weights[:-1])), float(weights[-1]), residuals, errors), given
 
 
 def _sample(observed: Observed, n: int, seed: int) -> list[int]:
@@ -202,7 +224,7 @@ def _likelihood(total: Array, targets: Array) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fold:
+class Fold:
     """What the errors on held-out scripts are made of."""
 
     observed: Observed
@@ -210,23 +232,32 @@ class _Fold:
     targets: Array
     noise: Array
 
-    def leave_out(self, inverse: Array, given: Array, seed: int) -> tuple[Array, tuple[tuple[float, float], ...]]:
-        """Predict each script without its fold, singles each without itself. Returns: predictions (N,) and their deviations."""
+    def leave_out(self, inverse: Array, given: Array, seed: int) -> Array:
+        """Predict each script without its fold, singles each without itself. Returns: predictions (N,) on the link's scale."""
         left = given / np.diag(inverse)  # targets minus predictions
         several = [int(i) for i in np.flatnonzero(self.observed.n_edits > 1)]
         open_stream(seed, "landscape/folds", 0).shuffle(several)
         for number in range(min(FOLDS, len(several))):
             fold = several[number::FOLDS]
             left[fold] = np.linalg.solve(inverse[np.ix_(fold, fold)], given[fold])
-        return self.targets - left, self._deviations(left)
+        return np.minimum(self.targets - left, self.link.bend(np.array(self.observed.most)))
 
-    def _deviations(self, left: Array) -> tuple[tuple[float, float], ...]:
-        """Return how far predictions are off, beyond the noise, by the number of edits and whether a loss or a gain was expected."""
-        n_edits, excess, gains = self.observed.n_edits, left**2 - self.noise, self.targets - left > 0.0
-        groups = [(n_edits == 1), (n_edits == 2), (n_edits > 2)]
-        return tuple(
-            (_deviation(excess, group & ~gains, group), _deviation(excess, group & gains, group)) for group in groups
-        )
+    def residuals(self, predicted: Array) -> tuple[tuple[tuple[float, ...], ...], ...]:
+        """Return how far predictions are off; where too few scripts say it, as with an edit less, or nearer to nothing."""
+        left, n_edits, cells = self.targets - predicted, self.observed.n_edits, _cell(self.link.unbend(predicted))
+        rows: list[tuple[tuple[float, ...], ...]] = []
+        for group in (n_edits == 1, n_edits == 2, n_edits > 2):
+            row: list[tuple[float, ...]] = []
+            for cell in range(len(EXPECTED) + 1):
+                members = group & (cells == cell)
+                if members.sum() >= _LEAST_HELD_OUT:
+                    row.append(_quantiles(left[members], self.noise[members]))
+                else:
+                    row.append(
+                        rows[-1][cell] if rows else row[-1] if row else _quantiles(left[group], self.noise[group])
+                    )
+            rows.append(tuple(row))
+        return tuple(rows)
 
     def errors(self, predicted: Array) -> Iterator[Error]:
         """Compare the surrogate with predictors that anyone would try first."""
@@ -241,13 +272,21 @@ class _Fold:
         for name, group in (("2", n_edits == 2), ("3+", n_edits > 2)):
             if group.sum() >= _LEAST_HELD_OUT:
                 for predictor, gains in predictors.items():
-                    yield _error(predictor, name, gains[group], self.observed.gains[group])
+                    possible = np.minimum(gains[group], self.observed.most)
+                    yield _error(predictor, name, possible, self.observed.gains[group])
 
 
-def _deviation(excess: Array, cell: NDArray[np.bool_], group: NDArray[np.bool_]) -> float:
-    """Return the root of the mean of a cell; of its group where the cell is too small to say."""
-    members = excess[cell if cell.sum() >= _LEAST_HELD_OUT else group]
-    return float(np.sqrt(max(0.0, float(members.mean())))) if len(members) else 0.0
+def _cell(gains: Array) -> NDArray[np.intp]:
+    """Return between which of EXPECTED gains are."""
+    return np.searchsorted(EXPECTED, gains)
+
+
+def _quantiles(left: Array, noise: Array) -> tuple[float, ...]:
+    """Return quantiles of errors, drawn together by the share of noise in them."""
+    if not len(left):
+        return (0.0,) * len(_QUANTILES)
+    share = max(0.0, 1.0 - float(noise.sum()) / max(float(np.sum(left**2)), _LEAST_NOISE))
+    return tuple(map(float, np.quantile(left, _QUANTILES) * np.sqrt(share)))
 
 
 def _error(predictor: str, n_edits: str, predicted: Array, measured: Array) -> Error:

@@ -87,6 +87,7 @@ class Provenance:
     target: str  # its name
     metric: str
     direction: Direction
+    bound: float  # the best metric that can be true
     sources: str  # canonical digest of the mutable and frozen files
     manifest: str  # digest of what decides what a run measures
     grammar: str  # digest of the kinds and their versions
@@ -118,7 +119,9 @@ def provenance_of(target: Target, sources: Snapshot, grammar: Grammar, *, seed: 
     deciding = target.model_dump_json(include=set(_DECIDING)) + str(target.limits.threads)
     kinds = " ".join(f"{kind.name}:{kind.version}" for kind in grammar.kinds)
     digests = (canonical_digest(sources.files), _digest(deciding), _digest(kinds))
-    return Provenance(target.name, target.metric, target.direction, *digests, _version("codegraft"), seed, size)
+    return Provenance(
+        target.name, target.metric, target.direction, target.bound, *digests, _version("codegraft"), seed, size
+    )
 
 
 def status_named(name: str) -> Status | Reason:
