@@ -115,7 +115,7 @@ def search(task: Task, kernel: Kernel | None, margin: float) -> list[float]:
         row = int((promise + log_prior).argmax())
         picked.append(row)
         measured = task.gains[row] + _NOISE**0.5 * stream.standard_normal()
-        experience.add(catalogue.describe([edits[row]]), *read_gain(measured, _NOISE))
+        experience.add(catalogue.describe([edits[row]]), *read_gain(measured, (_NOISE, _NOISE)))
         if number in _AFTER:
             found.append(task.worth(picked))
     return found

@@ -68,7 +68,7 @@ class Costs:
         if not trial.cost > 0.0:  # NaN as well
             return
         doublings = math.log2(trial.cost)
-        self._experience.add(script, doublings - self.spent(trial.parent), NOISE)
+        self._experience.add(script, doublings - self.spent(trial.parent), (NOISE, NOISE))
         self._doublings[trial.number] = doublings
         self._effects = None
 

@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
     from policy.traits import Floats, Ints, Traits
 
+    Variances = Sequence[
+        float
+    ]  # of a measurement: where noise does not grow with the distance from the unedited target, and where it does
+
 MAX_TRIALS = 512  # the newest ones; a fit is cubic in them
 _SCALES = (0.5, 1.0, 2.0, 4.0)  # of all effects
 _NOISES = (0.5, 1.0, 2.0)  # of all measurements
 FAILED_GAIN = -2.0  # the bent gain that a failure counts as
-_FAILED_VARIANCE = 0.05
+_FAILED_VARIANCES = (0.05, 0.05)
 _AWAITED = 1.0  # variance of a run that has not ended
-_STOPPED = (-1.0, 1.0)  # bent gain and variance of a run that was stopped early
+_STOPPED = (-1.0, (1.0, 1.0))  # bent gain and variances of a run that was stopped early
 _OWN = 0.5  # share of the variance between seeds that is a program's own
 _FARTHEST = 40.0  # sd
 _KNEE = 3.0  # sd: gains beyond it count by their logarithm, and no loss counts more
@@ -155,14 +159,14 @@ class Experience:
         self._columns: dict[int, int] = {}
         self._scripts: list[tuple[int, ...]] = []  # columns
         self._gains: list[float] = []
-        self._variances: list[float] = []
+        self._variances: list[Variances] = []
         self._shared = np.zeros((0, 0))  # (U, U) covariances of their effects under the kernel that was fitted last
         self._kernel: Kernel | None = None
 
     def __len__(self) -> int:
         return len(self._gains)
 
-    def add(self, script: Traits, effect: float, variance: float) -> tuple[int, ...]:
+    def add(self, script: Traits, effect: float, variances: Variances) -> tuple[int, ...]:
         """Take note of what the effects of a script's edits were measured to add up to; return the columns of these edits."""
         columns = tuple(self._columns.setdefault(int(edit), len(self._columns)) for edit in script.edits)
         new = [
@@ -172,22 +176,22 @@ class Experience:
             self._traits = script[new] if self._traits is None else self._traits.join(script[new])
         self._scripts.append(columns)
         self._gains.append(effect)
-        self._variances.append(variance)
+        self._variances.append(variances)
         return columns
 
     def fit(self, kernel: Kernel) -> Effects:
         """Fit the process to the newest trials."""
         if self._traits is None:
-            return Effects(kernel, None, np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), 1.0)
+            return Effects(kernel, None, np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), 1.0, 1)
         scripts, traits = self._scripts[-MAX_TRIALS:], self._traits
         made_of = np.zeros((len(scripts), len(traits)))
         for row, script in enumerate(scripts):
             made_of[row, list(script)] = 1.0
         left = np.array(self._gains[-MAX_TRIALS:]) - made_of @ kernel.expect(traits)
         shared = made_of @ self._covary(kernel, traits) @ made_of.T
-        noise = np.array(self._variances[-MAX_TRIALS:]) + kernel.noise
-        scale, root, weights = _likeliest(shared, noise, left)
-        return Effects(kernel, traits, made_of, root, weights, scale)
+        noises = np.array(self._variances[-MAX_TRIALS:]).T + kernel.noise
+        scale, grows, root, weights = _likeliest(shared, noises, left)
+        return Effects(kernel, traits, made_of, root, weights, scale, grows)
 
     def _covary(self, kernel: Kernel, traits: Traits) -> Floats:
         """Return the covariances of the edits that were tried; only those of new ones are computed."""
@@ -208,6 +212,9 @@ class Effects:
     root: Floats  # (N, N) the inverse of the Cholesky factor of the trials' covariances with noise
     weights: Floats  # (N,) root times what is left of the gains without the mean
     scale: float
+    grows: (
+        int  # 1 where noise grows with the distance from the unedited target, 0 where it does not: the likelier of both
+    )
 
     def believe(self, traits: Traits, known: Floats | None = None) -> Belief:
         """Return the belief about edits; the kernel's covariances of what was tried with them, (U, M), may be known."""
@@ -241,7 +248,7 @@ class Effects:
         left = math.sqrt(own - explained @ explained)
         root = np.zeros((n + 1, n + 1))
         root[:n, :n], root[n, :n], root[n, n] = self.root, -(explained @ self.root) / left, 1 / left
-        return Effects(self.kernel, tried, made_of, root, np.append(self.weights, 0.0), self.scale)
+        return Effects(self.kernel, tried, made_of, root, np.append(self.weights, 0.0), self.scale, self.grows)
 
     def _explain(self, traits: Traits, known: Floats | None = None) -> Floats:
         """Return (N, M): what the trials say about each edit."""
@@ -251,20 +258,21 @@ class Effects:
         return np.asarray(self.scale * self.root @ (self.made_of @ shared))
 
 
-def read_gain(gain: float, variance: float | None) -> tuple[float, float]:
-    """Return the bent gain that a trial tells, and its variance; NaN is a failure, no variance a run that was stopped."""
-    if variance is None:
+def read_gain(gain: float, variances: Variances | None) -> tuple[float, Variances]:
+    """Return the bent gain that a trial tells, and its variances; NaN is a failure, no variances a run that was stopped."""
+    if variances is None:
         return _STOPPED
-    return (FAILED_GAIN, _FAILED_VARIANCE) if math.isnan(gain) else (bend(gain), slope(gain) ** 2 * variance)
+    flat, grown = (slope(gain) ** 2 * each for each in variances)
+    return (FAILED_GAIN, _FAILED_VARIANCES) if math.isnan(gain) else (bend(gain), (flat, grown))
 
 
-def vary_runs(lead: float) -> float:
-    """Return the variance of one run, without what all programs on its seed share, of a program that leads by so many sd; in sd squared.
+def vary_runs(lead: float) -> Floats:
+    """Return the variances of one run, without what all programs on its seed share, of a program that leads by so many sd: (2,), sd squared.
 
-    It grows with the distance from the unedited target, as in all landscapes that were measured (docs/landscapes.md): there by a power of
-    0.8 to 1.7 of 1 + |lead|, from a sixth to three fifths of the target's variance.
+    One is a share of the unedited target's; the other grows with the distance from it, as in three of the four landscapes that were
+    measured (docs/landscapes.md): by a power of 1.1 to 1.7 of 1 + |lead|, from a sixth to three fifths of the target's variance.
     """
-    return _OWN * (1 + min(abs(lead), _FARTHEST))
+    return _OWN * np.array((1.0, 1 + min(abs(lead), _FARTHEST)))
 
 
 def bend(gain: float) -> float:
@@ -294,15 +302,16 @@ def cumulate(z: Floats) -> Floats:
     return np.array([math.erfc(-each / math.sqrt(2)) / 2 for each in z.ravel()]).reshape(z.shape)
 
 
-def _likeliest(shared: Floats, noise: Floats, left: Floats) -> tuple[float, Floats, Floats]:
-    """Return the scale that makes the gains likeliest, with the root and the weights that it gives."""
-    best, found = -math.inf, (1.0, shared, left)
-    for scale, share in itertools.product(_SCALES, _NOISES):
-        root = np.linalg.inv(np.linalg.cholesky(scale * shared + np.diag(share * noise)))
+def _likeliest(shared: Floats, noises: Floats, left: Floats) -> tuple[float, int, Floats, Floats]:
+    """Return the scale, and the row of the noises, that make the gains likeliest, with the root and the weights that they give."""
+    best, found = -math.inf, (1.0, 1, shared, left)
+    rows = (1, 0) if np.any(noises[0] != noises[1]) else (1,)
+    for scale, share, grows in itertools.product(_SCALES, _NOISES, rows):
+        root = np.linalg.inv(np.linalg.cholesky(scale * shared + np.diag(share * noises[grows])))
         weights = root @ left
         likelihood = float(np.log(np.diag(root)).sum() - weights @ weights / 2)
         if likelihood > best:
-            best, found = likelihood, (scale, root, weights)
+            best, found = likelihood, (scale, grows, root, weights)
     return found
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mutator.edit import Edit
+    from policy.effects import Variances
     from policy.lineage import Key
     from policy.prior import Prior
     from policy.protocol import Parent, Scene, Tried
@@ -41,7 +42,7 @@ class _Step:
     parent: int
     columns: tuple[int, ...]  # of the experience: the edits of its script
     gain: float  # bent, as it was measured
-    variance: float  # of that
+    noise: Variances  # of the runs of the program that it led to, on that scale
 
 
 class Insight:
@@ -127,11 +128,12 @@ class Insight:
         before = self.lineage.leads[trial.parent]
         trusted = trial.ok and (too_costly or not trial.refused)
         gain = trial.lead - before if trusted else math.nan
-        variance = vary_runs(trial.lead) / n_runs + vary_runs(before) / self._n_runs[trial.parent]
-        bent, noise = read_gain(gain, None if trial.stopped else variance)
-        columns = self._experience.add(script, bent, noise)
+        after = vary_runs(trial.lead) / n_runs
+        variances = after + vary_runs(before) / self._n_runs[trial.parent]
+        bent, noises = read_gain(gain, None if trial.stopped else variances)
+        columns = self._experience.add(script, bent, noises)
         if trial.ok:
-            self._steps[trial.number] = _Step(trial.parent, columns, bent, noise)
+            self._steps[trial.number] = _Step(trial.parent, columns, bent, read_gain(gain, after)[1])
             self._n_runs[trial.number] = n_runs
             if len(trial.script) == 1:
                 self._ran_on.setdefault(trial.parent, []).append(trial.script[0])
@@ -214,14 +216,20 @@ class Insight:
         return [parents[i] for i in order], gains[order]
 
     def _worth(self) -> dict[int, float]:
-        """Return what programs are believed to gain: what their edits do, and the share that is no noise of what was measured beyond."""
-        tried = self.effects.tried
+        """Return what programs are believed to gain: what their edits do, and of what they measured beyond it the share that is no noise.
+
+        A filter along each line of descent: how far a program leads the unedited target was measured at once, not step by step.
+        """
+        tried, grows = self.effects.tried, self.effects.grows
         means = np.zeros(0) if tried is None else self.effects.believe(tried).mean
-        worth = {0: 0.0}
+        worth, measured, spread = {0: 0.0}, {0: 0.0}, {0: 0.0}
         for number, step in self._steps.items():
-            expected = float(means[list(step.columns)].sum())
-            own = _OWN / (_OWN + step.variance) * (step.gain - expected)
-            worth[number] = worth[step.parent] + expected + own
+            expected = worth[step.parent] + float(means[list(step.columns)].sum())
+            measured[number] = measured[step.parent] + step.gain
+            unknown = spread[step.parent] + _OWN
+            share = unknown / (unknown + step.noise[grows])
+            worth[number] = expected + share * (measured[number] - expected)
+            spread[number] = unknown * (1 - share)
         return worth
 
 

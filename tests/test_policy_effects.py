@@ -31,7 +31,7 @@ def traits(*edits: Edit) -> Traits:
 def fitted(*told: tuple[tuple[Edit, ...], float], n_runs: float = 1.0) -> Effects:
     experience = Experience()
     for script, gain in told:
-        experience.add(traits(*script), *read_gain(gain, 1 / n_runs))
+        experience.add(traits(*script), *read_gain(gain, (1 / n_runs, 1 / n_runs)))
     return experience.fit(Kernel())
 
 
@@ -136,8 +136,8 @@ def test_what_edits_do_together_stays_with_their_program_as_far_as_it_is_no_nois
 def test_what_is_kept_of_comparisons_changes_no_belief():
     catalogue, experience, edits = Catalogue(root().graph, None), Experience(), list(root().edits)
     for number, edit in enumerate(edits[:8]):
-        experience.add(traits(edit), *read_gain((-1.0) ** number * number, 1.0))
-        experience.add(traits(edit, edits[8]), *read_gain(0.5 * number, 1.0))
+        experience.add(traits(edit), *read_gain((-1.0) ** number * number, (1.0, 1.0)))
+        experience.add(traits(edit, edits[8]), *read_gain(0.5 * number, (1.0, 1.0)))
         effects = experience.fit(Kernel())
         asked = edits[: 4 + 2 * number]  # grows, as edits of a program are asked for
         mean, deviation = catalogue.believe(effects, asked)
@@ -148,7 +148,7 @@ def test_what_is_kept_of_comparisons_changes_no_belief():
 
 def test_another_kernel_does_not_find_the_comparisons_of_the_one_before():
     experience = Experience()
-    experience.add(traits(RATES[0]), 1.0, 1.0)
+    experience.add(traits(RATES[0]), 1.0, (1.0, 1.0))
     wide, narrow = (experience.fit(kernel).believe(traits(RATES[1])).mean[0] for kernel in (Kernel(), _NARROW))
     assert narrow == pytest.approx(fitted_with(_NARROW).believe(traits(RATES[1])).mean[0])
     assert abs(wide - narrow) > 1e-3
@@ -159,7 +159,7 @@ _NARROW = Kernel().shrink(0.1)
 
 def fitted_with(kernel: Kernel) -> Effects:
     experience = Experience()
-    experience.add(traits(RATES[0]), 1.0, 1.0)
+    experience.add(traits(RATES[0]), 1.0, (1.0, 1.0))
     return experience.fit(kernel)
 
 
@@ -181,6 +181,35 @@ def test_a_gain_far_from_the_unedited_target_says_less_than_one_beside_it():
     assert believed[0] > believed[1] + 0.3
 
 
+def test_what_a_program_was_measured_to_lead_by_outweighs_a_sum_of_effects_that_says_otherwise():
+    insight, flag, swap = Insight(Kernel()), kinds("flip-flag")[0], kinds("swap-activation")[0]
+    programs = [root()]
+
+    def learn(edit: Edit, parent: int, lead: float, *, kept: bool = False) -> None:
+        number, script = len(programs), (*programs[parent].script, edit)
+        insight.see(Scene(programs[0], tuple(programs), number, 100, number - 1))
+        insight.learn(Result(number, (edit,), 1.0, parent, lead, kept=kept))
+        programs.append(Program(number, script, root().graph, root().edits))
+
+    learn(RATES[2], 0, 6.0, kept=True)
+    learn(flag, 1, 9.0)
+    learn(swap, 2, 12.0, kept=True)
+    for edit in (flag, swap, *kinds("flip-flag")[1:4], *kinds("swap-activation")[1:4]):
+        learn(edit, 0, -9.0)  # alone, each of their kind is ruin
+    ranked, _ = insight.rank(programs)
+    assert ranked[0].number == 3
+
+
+@pytest.mark.parametrize("grows", [0, 1])
+def test_whether_noise_grows_with_the_distance_is_read_from_the_trials(grows: int):
+    draws, experience, edits = np.random.default_rng(0), Experience(), root().edits
+    for number in range(60):
+        variances = 0.1, 25.0
+        gain = draws.normal(0.0, math.sqrt(variances[grows]))
+        experience.add(traits(edits[number % 5]), gain, variances)
+    assert experience.fit(Kernel()).grows == grows
+
+
 def test_what_is_under_way_is_awaited_as_if_it_measured_what_is_expected():
     flag, rate = kinds("flip-flag")[0], RATES[2]
     every = traits(*root().edits)
@@ -200,8 +229,8 @@ def test_to_await_is_to_have_measured_what_was_expected(monkeypatch):
     effects = fitted(*told)
     awaited = effects.awaiting(script)
     again = Experience()
-    again.add(traits(RATES[2]), *read_gain(2.0, 1.0))
-    again.add(script, float(effects.believe(script).mean.sum()), 1.0)
+    again.add(traits(RATES[2]), *read_gain(2.0, (1.0, 1.0)))
+    again.add(script, float(effects.believe(script).mean.sum()), (1.0, 1.0))
     measured = again.fit(Kernel())
     assert np.allclose(measured.believe(every).mean, awaited.believe(every).mean)
     assert np.allclose(measured.believe(every).deviation, awaited.believe(every).deviation)

@@ -60,7 +60,7 @@ def test_a_campaign_whose_trials_contradict_the_promises_trusts_them_less():
     def believed(sign: float) -> float:
         experience = Experience()
         for row in range(len(tried)):
-            experience.add(tried[[row]], *read_gain(float(sign * tried.promise[row]), 1.0))
+            experience.add(tried[[row]], *read_gain(float(sign * tried.promise[row]), (1.0, 1.0)))
         excess = experience.fit(kernel).believe(left).mean - kernel.expect_unpromised(left)
         return float(excess @ np.sign(left.promise))
 
