@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from policy.traits import Floats, Ints, Traits
 
-    Variances = Sequence[
-        float
-    ]  # of a measurement: where noise does not grow with the distance from the unedited target, and where it does
+    # Of a measurement (2,): where noise does not grow with the distance from the unedited target, and where it does.
+    Variances = Sequence[float] | Floats
 
 MAX_TRIALS = 512  # the newest ones; a fit is cubic in them
 _SCALES = (0.5, 1.0, 2.0, 4.0)  # of all effects
