@@ -10,7 +10,7 @@ setup: .venv/.current
 	touch $@
 
 demo: setup
-	$(BIN)/codegraft search bytelm --policy ppo --trials 16 --seed 0 --out campaigns/demo
+	$(BIN)/codegraft search bytelm --policy ppo --trials 8 --seed 0 --out campaigns/demo
 	$(BIN)/codegraft report campaigns/demo
 
 check: setup
