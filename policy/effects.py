@@ -211,9 +211,7 @@ class Effects:
     root: Floats  # (N, N) the inverse of the Cholesky factor of the trials' covariances with noise
     weights: Floats  # (N,) root times what is left of the gains without the mean
     scale: float
-    grows: (
-        int  # 1 where noise grows with the distance from the unedited target, 0 where it does not: the likelier of both
-    )
+    grows: int  # 1 where noise is likelier to grow with the distance from the unedited target, else 0
 
     def believe(self, traits: Traits, known: Floats | None = None) -> Belief:
         """Return the belief about edits; the kernel's covariances of what was tried with them, (U, M), may be known."""

@@ -149,12 +149,8 @@ class TableLandscape:
 
     def _residual(self, key: Numbers, expected: float) -> float:
         """Return the residual of a script that was not recorded, on the link's scale: one per edit alone, else one per pair."""
-        pairs = len(key) * (len(key) - 1) / 2
-        rough = (
-            self._rough[key[0], key[0]]
-            if len(key) == 1
-            else np.triu(self._rough[np.ix_(key, key)], 1).sum() / math.sqrt(pairs)
-        )
+        among = self._rough[np.ix_(key, key)]
+        rough = among[0, 0] if len(key) == 1 else np.triu(among, 1).sum() / math.sqrt(math.comb(len(key), 2))
         return self._surrogate.residual(len(key), expected, float(rough))
 
     def _held(self, gain: float) -> float:

@@ -4,8 +4,8 @@
 
 The variance of `own` is that of small effects times (1 + |gain in sd|) to the power `growth`: a program that trains much better or
 worse than the unedited one is also less like it on one seed. But no run is better than can be true, so neither part is larger than the
-way to that bound. `common` is the same for all programs. Fitted on all scripts with two
-seeds or more: a two-way layout for the seeds, the likeliest growth on a grid, in turns.
+way to that bound. `common` is the same for all programs. Fitted on all scripts with two seeds or more: a two-way layout for the seeds,
+the likeliest growth on a grid, in turns.
 Source: two-way layouts with unequal variances, Searle, Casella and McCulloch 1992, chapter 4.
 """
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from harness.landscape.table import Script
 
     Array = NDArray[np.float64]
+    Quantiles = tuple[float, ...]  # on the link's scale
 
 RUINED = -40.0  # sd: what is worse counts as this to the surrogate
 WORST = -10.0  # sd
@@ -53,7 +54,7 @@ EXPECTED = (
     10.0,
     30.0,
     100.0,
-)  # gains, sd: between them errors are alike; far from nothing they are many times larger
+)  # gains, sd: between them errors are alike, far from nothing many times larger
 _QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # of errors: most are small, a few are not
 _NORMAL = tuple(map(NormalDist().inv_cdf, _QUANTILES))
 
@@ -97,9 +98,7 @@ class Surrogate:
     link: Link
     weights: tuple[float, ...]  # of the kernels
     own: float  # variance of what a script of several edits does beyond them
-    residuals: tuple[
-        tuple[tuple[float, ...], ...], ...
-    ]  # quantiles, link's scale, noise apart: of one edit, two, more; by EXPECTED
+    residuals: tuple[tuple[Quantiles, ...], ...]  # of errors, noise apart: of one edit, two, more; by EXPECTED
     errors: tuple[Error, ...]
 
     def residual(self, n_edits: int, expected: float, normal: float) -> float:
@@ -110,7 +109,7 @@ class Surrogate:
         """Return how far off such scripts are, root mean square."""
         return float(np.sqrt(np.mean(np.square(self._quantiles(n_edits, expected)))))
 
-    def _quantiles(self, n_edits: int, expected: float) -> tuple[float, ...]:
+    def _quantiles(self, n_edits: int, expected: float) -> Quantiles:
         return self.residuals[min(n_edits, 3) - 1][int(_cell(self.link.unbend(np.array(expected))))]
 
 
@@ -242,12 +241,12 @@ class Fold:
             left[fold] = np.linalg.solve(inverse[np.ix_(fold, fold)], given[fold])
         return np.minimum(self.targets - left, self.link.bend(np.array(self.observed.most)))
 
-    def residuals(self, predicted: Array) -> tuple[tuple[tuple[float, ...], ...], ...]:
+    def residuals(self, predicted: Array) -> tuple[tuple[Quantiles, ...], ...]:
         """Return how far predictions are off; where too few scripts say it, as with an edit less, or nearer to nothing."""
         left, n_edits, cells = self.targets - predicted, self.observed.n_edits, _cell(self.link.unbend(predicted))
-        rows: list[tuple[tuple[float, ...], ...]] = []
+        rows: list[tuple[Quantiles, ...]] = []
         for group in (n_edits == 1, n_edits == 2, n_edits > 2):
-            row: list[tuple[float, ...]] = []
+            row: list[Quantiles] = []
             for cell in range(len(EXPECTED) + 1):
                 members = group & (cells == cell)
                 if members.sum() >= _LEAST_HELD_OUT:
@@ -281,7 +280,7 @@ def _cell(gains: Array) -> NDArray[np.intp]:
     return np.searchsorted(EXPECTED, gains)
 
 
-def _quantiles(left: Array, noise: Array) -> tuple[float, ...]:
+def _quantiles(left: Array, noise: Array) -> Quantiles:
     """Return quantiles of errors, drawn together by the share of noise in them."""
     if not len(left):
         return (0.0,) * len(_QUANTILES)
