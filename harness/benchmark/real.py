@@ -73,7 +73,7 @@ def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> N
     def search(job: tuple[str, int]) -> Searched:
         return _search(target, plan, *job, checkpoint=started_from.get(job[0]))
 
-    with ThreadPoolExecutor(plan.n_together) as pool, (plan.folder / "results.jsonl").open("w") as results:
+    with ThreadPoolExecutor(plan.n_together) as pool, (plan.folder / "results.jsonl").open("w", buffering=1) as results:
         for each in pool.map(search, jobs):
             found.append(each)
             results.write(json.dumps(asdict(each)) + "\n")
