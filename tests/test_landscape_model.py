@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from harness.landscape.crashes import fit_crashes
 from harness.landscape.kernel import covariances, effects_of, likeness_of
 from harness.landscape.link import Link
-from harness.landscape.model import Model, read_rows
+from harness.landscape.model import Model, fit_model, read_rows
 from harness.landscape.noise import fit_noise
 from harness.landscape.surrogate import Fold, Observed
 from harness.values import TrialError
@@ -110,6 +111,24 @@ def test_errors_are_those_of_scripts_that_are_expected_to_gain_as_much_and_the_n
     assert much[-1] > 4 * little[-1] > 0.0
     assert np.std(wrong[:100]) * 1.96 == pytest.approx(little[-1], rel=0.4)
     assert found[2] == found[1]  # nothing of three edits is known
+
+
+def test_no_prediction_is_better_than_can_be_true():
+    addresses = tuple(single.address for single in landscapes.plan(600).singles[:40])
+    alone, pairs = np.eye(40), np.array([np.eye(40)[n] + np.eye(40)[n + 20] for n in range(20)])
+    gains = np.concatenate([np.full(40, 60.0), np.full(20, 80.0)])  # two together are at the bound
+    observed = Observed(addresses, np.concatenate([alone, pairs]), gains, np.full(60, 0.01), 80.0)
+    fold = Fold(observed, Link(), gains, observed.variances)
+    assert fold.leave_out(np.eye(60), np.full(60, -100.0), 0).max() == 80.0
+    assert {error.predictor: error.rmse for error in fold.errors(gains)}["additive"] == 0.0
+
+
+def test_a_table_knows_the_best_metric_that_can_be_true():
+    table = landscapes.table()
+    bound = landscapes.BASELINE - landscapes.SD
+    held = replace(table, provenance=replace(table.provenance, bound=bound))
+    assert fit_model(held).noise.bound == bound
+    assert table.provenance.bound == 0.02  # as toy's manifest says
 
 
 def test_a_crashing_edit_and_a_crashing_pair_are_known_and_kinds_say_something_of_others():

@@ -159,6 +159,8 @@ def test_nothing_is_better_nor_measured_better_than_can_be_true(file: Path, tmp_
     assert min(value for value in values if value == value) == pytest.approx(bound)
     assert min(metric for metric in measured if metric == metric) == pytest.approx(bound)
     assert any(bound < metric < landscapes.BASELINE for metric in measured)
+    best = [edit for edit, value in zip(held.edits, values, strict=True) if value == pytest.approx(bound)]
+    assert all(held.measure((edit,), seed) == pytest.approx(bound) for edit in best for seed in range(3))
 
 
 def test_an_edit_of_another_target_is_refused(landscape):
