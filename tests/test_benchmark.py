@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -142,9 +143,30 @@ def test_policies_are_compared_by_campaigns_that_train_and_what_is_there_is_not_
     assert all(each["n_runs"] >= 6 for each in found)
     assert read_record(tmp_path / "toy-ppo-1").settings.checkpoint == str(tmp_path / "ppo-without-toy.safetensors")
     assert "| times random |" in (tmp_path / "table.md").read_text()
-    ledger = (tmp_path / "toy-ppo-1" / "ledger.db").read_bytes()
+    shutil.rmtree(tmp_path / "toy-ppo-1")
     assert CliRunner().invoke(commands, asked).output == done.output
-    assert (tmp_path / "toy-ppo-1" / "ledger.db").read_bytes() == ledger
+    assert not (tmp_path / "toy-ppo-1").exists()
+
+
+def test_campaigns_of_another_length_are_run_beside_those_that_are_known(tmp_path: Path):
+    asked = ["bench", "policies", "toy", "--policy", "random", "--reference", "random", "--seeds", "2", "--trials"]
+    for n_trials in (2, 3):
+        done = CliRunner().invoke(commands, [*asked, str(n_trials), "--out", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        for folder in tmp_path.glob("toy-*"):
+            shutil.rmtree(folder)
+    found = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [(each["target"], each["seed"], each["n_trials"]) for each in found] == [
+        *(("toy", 0, 2), ("toy", 1, 2), ("toy", 0, 3), ("toy", 1, 3))
+    ]
+
+
+@pytest.mark.parametrize("line", ['{"policy": "random"}', "half a li"])
+def test_a_line_of_known_campaigns_that_is_none_is_named(tmp_path: Path, line: str):
+    (tmp_path / "results.jsonl").write_text(line + "\n")
+    done = CliRunner().invoke(commands, ["bench", "policies", "toy", "--reference", "random", "--out", str(tmp_path)])
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert "results.jsonl:1: is not what a campaign found" in done.output
 
 
 @pytest.mark.slow

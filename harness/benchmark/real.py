@@ -52,8 +52,10 @@ class Plan:
 class Searched:
     """A campaign that ended."""
 
+    target: str
     policy: str
     seed: int
+    n_trials: int
     gain: float  # in the metric's unit, on fresh seeds; 0 where nothing was kept
     n_kept: int
     n_runs: int  # of trials, with confirmations
@@ -61,26 +63,45 @@ class Searched:
 
 
 def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> None:
-    """Run what is missing of the campaigns, and write results.jsonl and table.md.
+    """Run the campaigns that results.jsonl does not know, add them to it, and write table.md.
 
-    Raises: TrialError: a campaign failed.
+    Raises: TrialError: a campaign failed, or a line of results.jsonl is none of these.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    started_from = {"ppo": _learned_elsewhere(target, plan.folder)} if "ppo" in plan.policies else {}
-    jobs = [(policy, seed) for seed in range(plan.n_seeds) for policy in plan.policies]
-    found: list[Searched] = []
+    path = plan.folder / "results.jsonl"
+    planned = [(policy, seed) for seed in range(plan.n_seeds) for policy in plan.policies]
+    of_these = [each for each in _read(path) if (each.target, each.n_trials) == (target.name, plan.n_trials)]
+    known = {(each.policy, each.seed): each for each in of_these}
+    found = [known[job] for job in planned if job in known]
+    for each in found:
+        announce(_line_of(each))
+    jobs = [job for job in planned if job not in known]
+    learns = any(policy == "ppo" for policy, _ in jobs)
+    started_from = {"ppo": _learned_elsewhere(target, plan.folder)} if learns else {}
 
     def search(job: tuple[str, int]) -> Searched:
         return _search(target, plan, *job, checkpoint=started_from.get(job[0]))
 
-    with ThreadPoolExecutor(plan.n_together) as pool, (plan.folder / "results.jsonl").open("w", buffering=1) as results:
+    with ThreadPoolExecutor(plan.n_together) as pool, path.open("a", buffering=1) as results:
         for each in pool.map(search, jobs):
             found.append(each)
             results.write(json.dumps(asdict(each)) + "\n")
-            announce(f"{each.policy}  seed {each.seed}  {each.gain:+.4g}  {each.n_kept} kept")
+            announce(_line_of(each))
     page = "\n".join(rows_of(*_table(target, plan, found))) + "\n"
     (plan.folder / "table.md").write_text(page)
     announce(page)
+
+
+def _line_of(each: Searched) -> str:
+    return f"{each.policy}  seed {each.seed}  {each.gain:+.4g}  {each.n_kept} kept"
+
+
+def _read(path: Path) -> Iterator[Searched]:
+    for number, line in enumerate(path.read_text().splitlines() if path.exists() else (), 1):
+        try:
+            yield Searched(**json.loads(line))
+        except (TypeError, ValueError) as error:
+            raise TrialError(f"{path}:{number}: is not what a campaign found, {error}; take the line out") from None
 
 
 def _table(target: Target, plan: Plan, found: Sequence[Searched]) -> tuple[list[str], list[list[str]]]:
@@ -122,9 +143,8 @@ def _search(target: Target, plan: Plan, policy: str, seed: int, *, checkpoint: P
         raise TrialError(f"{place}: its campaign ended with exit code {code}; see above, then the same command goes on")
     record = read_record(place)
     runs = [outcome for trial in record.trials for outcome in trial.outcomes if outcome.cpu_s]
-    return Searched(
-        policy, seed, gain_of(record), len(record.kept), len(runs), round(sum(outcome.cpu_s for outcome in runs), 1)
-    )
+    cpu_s = round(sum(outcome.cpu_s for outcome in runs), 1)
+    return Searched(target.name, policy, seed, plan.n_trials, gain_of(record), len(record.kept), len(runs), cpu_s)
 
 
 def gain_of(record: Record) -> float:
