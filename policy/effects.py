@@ -122,6 +122,16 @@ class Kernel:
         return np.where(np.isnan(traits.doublings), words, curves) + self.trust * self.promised(traits) ** 2
 
 
+class Unpromised(Kernel):
+    """The kernel of a campaign that listens to no other target."""
+
+    __slots__ = ()
+
+    def promised(self, traits: Traits) -> Floats:
+        """Return that nothing is said of the effects: (M,)."""
+        return np.zeros(len(traits))
+
+
 @dataclass(frozen=True, slots=True)
 class Belief:
     """What is believed of M edits on one program, in bent standard deviations; all (M,)."""
@@ -159,8 +169,7 @@ class Experience:
         self._scripts: list[tuple[int, ...]] = []  # columns
         self._gains: list[float] = []
         self._variances: list[Variances] = []
-        self._shared = np.zeros((0, 0))  # (U, U) covariances of their effects under the kernel that was fitted last
-        self._kernel: Kernel | None = None
+        self._shared: dict[Kernel, Floats] = {}  # (U, U) covariances of their effects, as of the last fit with each
 
     def __len__(self) -> int:
         return len(self._gains)
@@ -194,11 +203,11 @@ class Experience:
 
     def _covary(self, kernel: Kernel, traits: Traits) -> Floats:
         """Return the covariances of the edits that were tried; only those of new ones are computed."""
-        known = len(self._shared) if kernel == self._kernel else 0
+        before = self._shared.get(kernel, np.zeros((0, 0)))
+        known = len(before)
         across = kernel.covary(traits[range(known, len(traits))], traits)
-        self._shared = np.block([[self._shared[:known, :known], across[:, :known].T], [across]])
-        self._kernel = kernel
-        return self._shared
+        self._shared[kernel] = np.block([[before, across[:, :known].T], [across]])
+        return self._shared[kernel]
 
 
 @dataclass(frozen=True, slots=True)

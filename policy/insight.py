@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import numpy as np
 
 from policy.catalogue import Catalogue
 from policy.costs import Costs, log_chance
-from policy.effects import Effects, Experience, Joint, Kernel, read_gain, vary_runs
+from policy.effects import Effects, Experience, Joint, Kernel, Unpromised, read_gain, vary_runs
 from policy.lineage import Lineage, key_of
 from policy.protocol import Move, PolicyError
 from policy.tally import identify
@@ -149,6 +150,12 @@ class Insight:
             fitted = self._experience.fit(self._kernel)
             self._effects = reduce(Effects.awaiting, self._awaited, fitted)
         return self._effects
+
+    def without_promises(self) -> Insight:
+        """Return what the same trials tell a campaign that listens to no other target; to look at, not to learn with."""
+        other = copy(self)
+        other._kernel, other._effects = Unpromised(), None  # noqa: SLF001 - its own
+        return other
 
     def ran_on(self, parent: Parent) -> Sequence[Edit]:
         """Return the edits that were measured on a program, each alone."""

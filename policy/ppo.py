@@ -43,7 +43,7 @@ TEMPERATURE = 0.5
 LEARNING_RATE = 1e-4
 WINDOW = 24  # trials that an update learns from
 N_SAMPLES = 50  # of the network, for one proposal
-UNFILTERED_EACH = 4  # trials: then the process picks among all options, so that the network hides none for long
+ALONE_EACH = 4  # trials: then the process decides by the campaign's own trials, so that what came from elsewhere hides nothing for long
 _N_LENGTHENED = 4  # of them become scripts
 
 
@@ -107,9 +107,12 @@ class PpoPolicy:
         drawn = draw_without_replacement(self.log_probs(view.observation).tolist(), max(n, N_SAMPLES), stream)
         if not self._design.reranked:
             return tuple(map(view.options.move, drawn[:n]))
-        samples = view.options[drawn] if view.scene.number % UNFILTERED_EACH else view.options
+        insight, samples = self.insight, view.options[drawn]
+        if view.scene.number % ALONE_EACH == 0:
+            insight = insight.without_promises()
+            samples = open_options(insight, view.scene) or samples
         best = rank(samples, stream)[: max(n, _N_LENGTHENED)]
-        return self._choose(view.scene, samples, best)[:n]
+        return self._choose(view.scene, insight, samples, best)[:n]
 
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Learn from the finished trials of one proposal, in the order of their numbers; later ones may be under way.
@@ -171,14 +174,14 @@ class PpoPolicy:
         """Return what was shown when this trial was proposed; it waits for feedback."""
         return self._views[number]
 
-    def _choose(self, scene: Scene, samples: Options, best: Sequence[int]) -> tuple[Move, ...]:
+    def _choose(self, scene: Scene, insight: Insight, samples: Options, best: Sequence[int]) -> tuple[Move, ...]:
         """Make scripts of the best samples and put those first that promise most."""
         if not self._design.scripts:
             return tuple(map(samples.move, best))
         parents = {parent.number: parent for parent in scene.parents}
         made: dict[frozenset[Edit], tuple[float, Move]] = {}
         for row in best:
-            move, promise = lengthen(self.insight, parents[samples.parents[row]], samples, row)
+            move, promise = lengthen(insight, parents[samples.parents[row]], samples, row)
             made.setdefault(frozenset(move.script), (promise + float(samples.log_prior[row]), move))
         return tuple(move for _, move in sorted(made.values(), key=lambda each: -each[0]))
 

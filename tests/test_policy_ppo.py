@@ -249,6 +249,24 @@ def test_a_network_that_prefers_what_promises_least_hides_what_promises_most_for
     assert picked == [number % 4 == 0 for number in range(3, 10)]
 
 
+def test_what_other_targets_promise_of_what_does_harm_has_no_say_at_every_fourth_trial():
+    """The policy tries what is promised; at trials 4 and 8 what it tries is what it would try that was promised nothing."""
+    promising, alike = PpoPolicy(0), []
+    traits = describe(GRAPH, EDITS)
+    promising.take(Schooling(Kernel(), fit_prior(traits, np.linspace(-4.0, 4.0, len(EDITS)), np.ones(len(EDITS)))))
+    trials: list[Result] = []
+    for number in range(1, 9):
+        scene = look(EDITS, number, n_known=number - 1)
+        moves = promising.propose(scene, 1)
+        alone = PpoPolicy(0)
+        alone.recover([look(EDITS, trial.number, n_known=trial.number - 1) for trial in trials] + [scene], trials)
+        alike.append(moves == alone.propose(scene, 1))
+        trials.append(Result(number, moves[0].script, -1.0, lead=-2.0 * len(moves[0].script)))
+        promising.feedback(trials[-1:])
+    assert alike[:4] == [False, False, False, True]
+    assert alike[7]
+
+
 @pytest.mark.parametrize("make", [PpoPolicy, GpPolicy])
 def test_nothing_is_made_of_a_program_that_was_refused(make):
     def parent_of_next(*, refused: bool) -> int:
