@@ -45,6 +45,7 @@ VARIANTS = {
     "no surrogate": Variant(Design(hidden="beliefs", reranked=False, scripts=False), "no surrogate"),
     "no picking": Variant(Design(reranked=False, scripts=False)),
     "no scripts": Variant(Design(scripts=False)),
+    "never alone": Variant(Design(alone=False)),
     "online PPO": Variant(Design(online=True)),
     "imitation": Variant(Design(), "imitation"),
     "no history": Variant(Design(hidden="history"), "no history"),

@@ -54,6 +54,7 @@ class Design:
     online: bool = False  # change weights in a campaign
     reranked: bool = True  # take the samples that promise most; else as they were drawn
     scripts: bool = True  # several edits at once
+    alone: bool = True  # every fourth trial by what this campaign measured
     flat: bool = False  # one head for all options
     hidden: str = ""  # a part of what the network sees (policy.observe.hide)
 
@@ -108,7 +109,7 @@ class PpoPolicy:
         if not self._design.reranked:
             return tuple(map(view.options.move, drawn[:n]))
         insight, samples = self.insight, view.options[drawn]
-        if view.scene.number % ALONE_EACH == 0:
+        if self._design.alone and view.scene.number % ALONE_EACH == 0:
             insight = insight.without_promises()
             samples = open_options(insight, view.scene) or samples
         best = rank(samples, stream)[: max(n, _N_LENGTHENED)]
