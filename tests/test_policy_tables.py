@@ -1,0 +1,23 @@
+"""The tables of docs/policy.md are what the walks say that are in the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.policy_tables import ROWS, TABLES, read_played
+from harness.benchmark.table import stand
+
+PAGE = (Path(__file__).parent.parent / "docs" / "policy.md").read_text()
+STANDINGS = stand([*read_played(ROWS)])
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
+def test_the_page_has_the_table_that_the_walks_make(table):
+    assert "\n".join(table(STANDINGS)) in PAGE
+
+
+def test_all_policies_played_all_tasks_with_twenty_seeds_and_two_hundred_trials():
+    assert {scores.shape for scores in STANDINGS.curves.values()} == {(10, 20, 200)}
+    assert set(STANDINGS.policies) == {"random", "local", "evolution", "bandit", "tpe", "gp", "ppo"}
