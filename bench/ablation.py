@@ -1,7 +1,8 @@
 """What each part of the ppo policy is worth: the same walks without it.
 
 `python -m bench.ablation --seeds 10 --trials 100` trains the networks that differ (by imitation alone, on one set of lessons, and beside
-them one in which nothing differs, `imitation`), plays all variants on the tasks of `codegraft bench policies`, and prints its tables.
+them one in which nothing differs, `imitation`), plays all variants on the tasks of `codegraft bench policies`, and prints what each part is
+worth: by how much the whole is ahead without it. Networks and walks that are in --out are neither trained nor played again.
 
 Not here: the terms of the reward that read sources, which walks leave out. `[reward]` of a manifest turns them off in a campaign.
 """
@@ -13,11 +14,13 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bench.policy_tables import leads, read_played
 from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, plan_jobs, play, play_all, play_with, schooling_for
-from harness.benchmark.table import stand, table_lines
+from harness.benchmark.table import stand
 from harness.pretrain import Plan, schooling_of, take_lessons
 from policy.checkpoint import Schooling
 from policy.make import SHIPPED, make_ppo
@@ -25,6 +28,9 @@ from policy.observe import hide
 from policy.ppo import Design
 from policy.school import Lesson, imitate
 from targets.shipped import shipped_landscapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +68,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--walks", type=int, default=Plan().n_walks, help="that give lessons")
-    parser.add_argument(
-        "--out", type=Path, default=Path("ablation"), help="networks that are there are not trained again"
-    )
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("ablation"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     train(asked.out, replace(Plan(), n_walks=asked.walks))
-    names, played = (*VARIANTS, *_OTHERS), []
-    jobs = plan_jobs(names, asked.seeds, asked.trials)
-    walks = play_all(jobs, n_processes=2, n_together=len(names), play_one=partial(play_variant, asked.out))
-    with (asked.out / "results.jsonl").open("w") as results:
-        for each in walks:
-            played.append(each)
-            results.write(json.dumps(asdict(each)) + "\n")
-    click.echo("\n".join(table_lines(stand(played), "ppo")))
+    jobs = plan_jobs((*VARIANTS, *_OTHERS), asked.seeds, asked.trials)
+    click.echo("\n".join(leads(stand(play_missing(asked.out, jobs, asked.processes)))))
 
 
 def train(folder: Path, plan: Plan) -> None:
@@ -89,6 +88,27 @@ def train(folder: Path, plan: Plan) -> None:
         click.echo(name)
         imitate(policy.network, seen, n_epochs=plan.n_epochs, seed=plan.seed, announce=click.echo)
         policy.save(_file(folder, name))
+
+
+def play_missing(folder: Path, jobs: Sequence[Job], n_processes: int) -> list[Played]:
+    """Play the walks that results.jsonl in the folder does not know, add them to it, and return all, in the order of the jobs."""
+    path = folder / "results.jsonl"
+    known = {_name(each): each for each in (read_played(path) if path.exists() else ())}
+    missing = [job for job in jobs if _name_of(job) not in known]
+    one, n_together = partial(play_variant, folder), len({job.policy for job in jobs})
+    with path.open("a", buffering=1) as results:
+        for each in play_all(missing, n_processes=n_processes, n_together=n_together, play_one=one):
+            known[_name(each)] = each
+            results.write(json.dumps(asdict(each)) + "\n")
+    return [known[_name_of(job)] for job in jobs]
+
+
+def _name_of(job: Job) -> tuple[str, str, int, int]:
+    return job.task.name, job.policy, job.seed, job.n_trials
+
+
+def _name(walk: Played) -> tuple[str, str, int, int]:
+    return walk.task, walk.policy, walk.seed, len(walk.gains)
 
 
 def play_variant(folder: Path, job: Job) -> Played:
