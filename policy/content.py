@@ -77,15 +77,14 @@ def _encode_choice(words: tuple[str, ...], numbers: tuple[float, ...]) -> Rows:
 
 
 def encode_edits(graph: CodeGraph, edits: Sequence[Edit]) -> Rows:
-    """Return one row per edit: (M, EDIT_WIDTH) = kind, site, choice. Each is encoded once, however many edits share it."""
+    """Return one row per edit: (M, EDIT_WIDTH) = kind, site, choice. A row does not depend on the others."""
     kinds = {kind: encode_word(kind) for kind in {edit.kind for edit in edits}}
     sites = {slot: encode_site(graph, slot) for slot in {edit.site for edit in edits}}
-    choices = {choice: encode_choice(choice) for choice in {edit.choice for edit in edits}}
     rows = np.empty((len(edits), EDIT_WIDTH), np.float32)
     for row, edit in zip(rows, edits, strict=True):
         row[:CODE_WIDTH] = kinds[edit.kind]
         row[CODE_WIDTH:-CHOICE_WIDTH] = sites[edit.site]
-        row[-CHOICE_WIDTH:] = choices[edit.choice]
+        row[-CHOICE_WIDTH:] = encode_choice(edit.choice)  # 2 and 2.0 are equal, and other choices
     return rows
 
 

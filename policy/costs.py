@@ -10,12 +10,13 @@ which the costs of each of four measured targets are likeliest, with the promise
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from policy.effects import Effects, Experience, Kernel, cumulate
+from policy.effects import Deaf, Effects, Experience, Kernel, cumulate
 
 if TYPE_CHECKING:
     from policy.protocol import Tried
@@ -55,10 +56,17 @@ class CostKernel(Kernel):
         return traits.price
 
 
+class _Unpromised(Deaf, CostKernel):
+    """The kernel of a campaign that knows of no other target."""
+
+    __slots__ = ()
+
+
 class Costs:
     """What the trials of a campaign cost."""
 
     def __init__(self) -> None:
+        self._kernel = CostKernel()
         self._experience = Experience()
         self._doublings = {0: 0.0}  # by program
         self._effects: Effects | None = None
@@ -76,11 +84,17 @@ class Costs:
         """Return how many doublings of the unedited target's cost a program takes; 0 where nobody looked."""
         return self._doublings.get(program, 0.0)
 
+    def without_promises(self) -> Costs:
+        """Return what the same trials tell a campaign that listens to no other target; to look at, not to learn with."""
+        other = copy(self)
+        other._kernel, other._effects = _Unpromised(), None  # noqa: SLF001 - its own
+        return other
+
     @property
     def effects(self) -> Effects:
         """The process, fitted to all trials."""
         if self._effects is None:
-            self._effects = self._experience.fit(CostKernel())
+            self._effects = self._experience.fit(self._kernel)
         return self._effects
 
 

@@ -37,6 +37,7 @@ _AWAITED = 1.0  # variance of a run that has not ended
 _STOPPED = (-1.0, (1.0, 1.0))  # bent gain and variances of a run that was stopped early
 _OWN = 0.5  # share of the variance between seeds that is a program's own
 _FARTHEST = 40.0  # sd
+_MOST_GAIN = 1e6  # sd: beyond it, infinite as well, a gain or a loss counts as this
 _KNEE = 3.0  # sd: gains beyond it count by their logarithm, and no loss counts more
 _VARIANCES = (
     "any",
@@ -122,14 +123,20 @@ class Kernel:
         return np.where(np.isnan(traits.doublings), words, curves) + self.trust * self.promised(traits) ** 2
 
 
-class Unpromised(Kernel):
-    """The kernel of a campaign that listens to no other target."""
+class Deaf:
+    """What makes a kernel listen to no other target."""
 
     __slots__ = ()
 
     def promised(self, traits: Traits) -> Floats:
-        """Return that nothing is said of the effects: (M,)."""
+        """Return that nothing is said: (M,)."""
         return np.zeros(len(traits))
+
+
+class Unpromised(Deaf, Kernel):
+    """The kernel of a campaign that knows of no other target."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +275,11 @@ def read_gain(gain: float, variances: Variances | None) -> tuple[float, Variance
     """Return the bent gain that a trial tells, and its variances; NaN is a failure, no variances a run that was stopped."""
     if variances is None:
         return _STOPPED
+    if math.isnan(gain):
+        return FAILED_GAIN, _FAILED_VARIANCES
+    gain = min(_MOST_GAIN, max(-_MOST_GAIN, gain))
     flat, grown = (slope(gain) ** 2 * each for each in variances)
-    return (FAILED_GAIN, _FAILED_VARIANCES) if math.isnan(gain) else (bend(gain), (flat, grown))
+    return bend(gain), (flat, grown)
 
 
 def vary_runs(lead: float) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -81,7 +81,7 @@ class Insight:
 
     def propose(self, scene: Scene, moves: Sequence[Move]) -> None:
         """Take note of what was proposed on a scene: it is under way until it is fed back."""
-        self._moves |= {scene.number + i: move for i, move in enumerate(moves)}
+        self._moves = {scene.number + i: move for i, move in enumerate(moves)} | self._moves  # what was recalled counts
 
     def is_new(self, parent: Parent, script: Sequence[Edit]) -> bool:
         """Whether no trial made this program or is about to, in whatever order of the edits."""
@@ -90,11 +90,14 @@ class Insight:
 
     def new_edits(self, parent: Parent) -> list[Edit]:
         """List the edits of a program that no trial has made of it or is about to."""
-        known = key_of(self.lineage.scripts[parent.number])
+        script = self.lineage.scripts[parent.number]
+        known, at = key_of(script), Counter(edit.site for edit in script)
         made = self.lineage.tried | self._made_now
         explored = {edit for key in made if len(key) == len(known) + 1 and key > known for edit in key - known}
-        sites = {site for _, site, _ in explored}
-        return [edit for edit in parent.edits if edit.site not in sites or identify(edit) not in explored]
+        sites = {site for _, site, *_ in explored}
+        return [
+            edit for edit in parent.edits if edit.site not in sites or (*identify(edit), at[edit.site]) not in explored
+        ]
 
     def learn(self, trial: Tried) -> Parent:
         """Take note of a trial of the scenes that were seen; return the program that it edits.
@@ -154,7 +157,7 @@ class Insight:
     def without_promises(self) -> Insight:
         """Return what the same trials tell a campaign that listens to no other target; to look at, not to learn with."""
         other = copy(self)
-        other._kernel, other._effects = Unpromised(), None  # noqa: SLF001 - its own
+        other._kernel, other._effects, other._costs = Unpromised(), None, self._costs.without_promises()  # noqa: SLF001 - its own
         return other
 
     def ran_on(self, parent: Parent) -> Sequence[Edit]:
@@ -244,19 +247,17 @@ def replay(
     scenes: Sequence[Scene],
     trials: Sequence[Tried],
     *,
-    see: Callable[[Scene], object],
     propose: Callable[[Scene, int], object],
     learn: Callable[[Sequence[Tried]], object],
 ) -> None:
-    """See scenes and learn from trials in the order in which it happened; propose again where trials are under way."""
-    last, shown = trials[-1].number if trials else 0, deque(scenes)
+    """Propose on scenes and learn from trials in the order in which it happened.
+
+    All is computed again, in the same pieces: sums of other pieces are rounded otherwise, and a tie of two edits hangs on that.
+    """
+    shown = deque(scenes)
     for n_known, trial in enumerate((*trials, None)):
         while shown and shown[0].n_known <= n_known:
             scene = shown.popleft()
-            following = shown[0].number if shown else scene.number + 1
-            if scene.number > last:
-                propose(scene, following - scene.number)
-            else:
-                see(scene)
+            propose(scene, shown[0].number - scene.number if shown else 1)
         if trial is not None:
             learn([trial])

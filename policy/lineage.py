@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from policy.tally import identify
@@ -38,5 +39,9 @@ class Lineage:
 
 
 def key_of(script: Iterable[Edit]) -> Key:
-    """Name the program that a script leads to: edits at different sites may come in any order."""
-    return frozenset(map(identify, script))
+    """Name the program that a script leads to: edits at different sites may come in any order, those at one site may not."""
+    at, key = Counter[str](), set()
+    for edit in script:
+        key.add((*identify(edit), at[edit.site]))
+        at[edit.site] += 1
+    return frozenset(key)

@@ -109,16 +109,19 @@ class PpoPolicy:
         if not self._design.reranked:
             return tuple(map(view.options.move, drawn[:n]))
         insight, samples = self.insight, view.options[drawn]
-        if self._design.alone and view.scene.number % ALONE_EACH == 0:
+        if self._is_alone(view.scene.number):
             insight = insight.without_promises()
             samples = open_options(insight, view.scene) or samples
         best = rank(samples, stream)[: max(n, _N_LENGTHENED)]
         return self._choose(view.scene, insight, samples, best)[:n]
 
+    def _is_alone(self, number: int) -> bool:
+        return self._design.alone and number % ALONE_EACH == 0
+
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Learn from the finished trials of one proposal, in the order of their numbers; later ones may be under way.
 
-        What the policy could not have proposed (another policy did) is remembered, but is no step to learn from.
+        What the network could not have proposed (another policy did, or it had no say) is remembered, but is no step to learn from.
         Raises: PolicyError: no proposal that waits for feedback began with this trial, or a reward is not finite.
         """
         if not trials:
@@ -126,18 +129,18 @@ class PpoPolicy:
         number = trials[0].number
         view = self._views.pop(number, None)
         self._views = {first: each for first, each in self._views.items() if first > number}
-        if view is not None and self._design.online:
-            self._window.extend(self.steps(view, trials))
-            self._due = bool(self._window)
+        if view is not None and self._design.online and not self._is_alone(number):
+            steps = self.steps(view, trials)
+            self._window.extend(steps)
+            self._due |= bool(steps)
         for trial in trials:
             graph = self.insight.learn(trial).graph
             self.memory.add(trial, graph)
 
     def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
-        """Look at the scenes and learn from the trials in the order in which it happened, one trial at a time."""
+        """Propose on the scenes and learn from the trials in the order in which it happened, one trial at a time."""
         self.insight.recall(trials)
-        see = self.look if self._design.online else self.insight.see
-        replay(scenes, trials, see=see, propose=self.propose, learn=self.feedback)
+        replay(scenes, trials, propose=self.propose, learn=self.feedback)
 
     def save(self, path: Path) -> None:
         """Write weights, the optimizer's state and the schooling; the campaign's own memory is in its ledger."""

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from harness.benchmark.statistics import estimate, mean, ratio
 from harness.benchmark.table import rows_of
@@ -62,6 +63,9 @@ class Searched:
     cpu_s: float  # of these
 
 
+_SEARCHED = TypeAdapter(Searched)
+
+
 def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> None:
     """Run the campaigns that results.jsonl does not know, add them to it, and write table.md.
 
@@ -72,8 +76,7 @@ def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> N
     planned = [(policy, seed) for seed in range(plan.n_seeds) for policy in plan.policies]
     of_these = [each for each in _read(path) if (each.target, each.n_trials) == (target.name, plan.n_trials)]
     known = {(each.policy, each.seed): each for each in of_these}
-    found = [known[job] for job in planned if job in known]
-    for each in found:
+    for each in known.values():
         announce(_line_of(each))
     jobs = [job for job in planned if job not in known]
     learns = any(policy == "ppo" for policy, _ in jobs)
@@ -84,10 +87,10 @@ def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> N
 
     with ThreadPoolExecutor(plan.n_together) as pool, path.open("a", buffering=1) as results:
         for each in pool.map(search, jobs):
-            found.append(each)
+            known[each.policy, each.seed] = each
             results.write(json.dumps(asdict(each)) + "\n")
             announce(_line_of(each))
-    page = "\n".join(rows_of(*_table(target, plan, found))) + "\n"
+    page = "\n".join(rows_of(*_table(target, plan, [known[job] for job in planned]))) + "\n"
     (plan.folder / "table.md").write_text(page)
     announce(page)
 
@@ -99,9 +102,11 @@ def _line_of(each: Searched) -> str:
 def _read(path: Path) -> Iterator[Searched]:
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else (), 1):
         try:
-            yield Searched(**json.loads(line))
-        except (TypeError, ValueError) as error:
-            raise TrialError(f"{path}:{number}: is not what a campaign found, {error}; take the line out") from None
+            yield _SEARCHED.validate_json(line, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the line"
+            raise TrialError(f"{path}:{number}: {where}: {first['msg']}; take the line out") from None
 
 
 def _table(target: Target, plan: Plan, found: Sequence[Searched]) -> tuple[list[str], list[list[str]]]:
@@ -127,15 +132,13 @@ def _learned_elsewhere(target: Target, folder: Path) -> Path:
     from harness.pretrain import pretrain  # noqa: PLC0415
 
     path = folder / f"ppo-without-{target.name}.safetensors"
-    if not path.exists():
-        pretrain(
-            Schooling(landscapes_but(target.name), start=str(SHIPPED), n_walks=0, n_rounds=0), lambda _: None
-        ).save(path)
+    plan = Schooling(landscapes_but(target.name), start=str(SHIPPED), n_walks=0, n_rounds=0)
+    pretrain(plan, lambda _: None).save(path)
     return path
 
 
 def _search(target: Target, plan: Plan, policy: str, seed: int, *, checkpoint: Path | None) -> Searched:
-    place = plan.folder / f"{target.name}-{policy.replace('/', '_')}-{seed}"
+    place = plan.folder / f"{target.name}-{policy.replace('/', '_')}-{plan.n_trials}-{seed}"
     options = ["--policy", policy, "--seed", str(seed), "--trials", str(plan.n_trials), "--slots", "1"]
     options += ["--checkpoint", str(checkpoint)] if checkpoint else []
     command = [*_COMMAND, str(target.root_dir), *options, "--out", str(place)]
