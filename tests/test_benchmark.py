@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, play, synthetic_families
 from harness.benchmark.plot import regret_svg
+from harness.benchmark.real import Searched
 from harness.benchmark.statistics import (
     Estimate,
     difference,
@@ -141,11 +143,11 @@ def test_policies_are_compared_by_campaigns_that_train_and_what_is_there_is_not_
     found = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert [(each["policy"], each["seed"]) for each in found] == [("random", 0), ("ppo", 0), ("random", 1), ("ppo", 1)]
     assert all(each["n_runs"] >= 6 for each in found)
-    assert read_record(tmp_path / "toy-ppo-1").settings.checkpoint == str(tmp_path / "ppo-without-toy.safetensors")
+    assert read_record(tmp_path / "toy-ppo-8-1").settings.checkpoint == str(tmp_path / "ppo-without-toy.safetensors")
     assert "| times random |" in (tmp_path / "table.md").read_text()
-    shutil.rmtree(tmp_path / "toy-ppo-1")
+    shutil.rmtree(tmp_path / "toy-ppo-8-1")
     assert CliRunner().invoke(commands, asked).output == done.output
-    assert not (tmp_path / "toy-ppo-1").exists()
+    assert not (tmp_path / "toy-ppo-8-1").exists()
 
 
 def test_campaigns_of_another_length_are_run_beside_those_that_are_known(tmp_path: Path):
@@ -153,20 +155,54 @@ def test_campaigns_of_another_length_are_run_beside_those_that_are_known(tmp_pat
     for n_trials in (2, 3):
         done = CliRunner().invoke(commands, [*asked, str(n_trials), "--out", str(tmp_path)])
         assert done.exit_code == 0, done.output
-        for folder in tmp_path.glob("toy-*"):
-            shutil.rmtree(folder)
     found = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert [(each["target"], each["seed"], each["n_trials"]) for each in found] == [
         *(("toy", 0, 2), ("toy", 1, 2), ("toy", 0, 3), ("toy", 1, 3))
     ]
 
 
-@pytest.mark.parametrize("line", ['{"policy": "random"}', "half a li"])
-def test_a_line_of_known_campaigns_that_is_none_is_named(tmp_path: Path, line: str):
+def test_campaigns_are_paired_by_seed_in_whatever_order_they_ended(tmp_path: Path):
+    asked = [
+        "bench",
+        "policies",
+        "toy",
+        "--policy",
+        "random",
+        "--policy",
+        "tpe",
+        "--reference",
+        "random",
+        "--seeds",
+        "3",
+    ]
+    rows = [
+        Searched("toy", policy, seed, 200, gain * (1 + seed), 1, 200, 1.0)
+        for seed in range(3)
+        for policy, gain in (("random", 1.0), ("tpe", 2.0))
+    ]
+    said = []
+    for order in (rows, rows[::-1], rows[1:] + rows[:1]):
+        (tmp_path / "results.jsonl").write_text("".join(json.dumps(asdict(row)) + "\n" for row in order))
+        done = CliRunner().invoke(commands, [*asked, "--out", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        said.append((tmp_path / "table.md").read_text())
+    assert "| tpe | 4.000 [2.000, 6.000] | 2.000 [2.000, 2.000] |" in said[0]
+    assert len(set(said)) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"target": "toy"}', "policy: Field required"),
+        ("half a li", "the line: Invalid JSON"),
+        (json.dumps(asdict(Searched("toy", "random", 0, 9, 0.0, 0, 9, 1.0)) | {"seed": "0"}), "seed: Input should be"),
+    ],
+)
+def test_a_line_of_known_campaigns_that_is_none_is_named(tmp_path: Path, line: str, fault: str):
     (tmp_path / "results.jsonl").write_text(line + "\n")
     done = CliRunner().invoke(commands, ["bench", "policies", "toy", "--reference", "random", "--out", str(tmp_path)])
     assert (done.exit_code, done.output.count("\n")) == (1, 1)
-    assert "results.jsonl:1: is not what a campaign found" in done.output
+    assert f"results.jsonl:1: {fault}" in done.output
 
 
 @pytest.mark.slow

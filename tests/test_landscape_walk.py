@@ -10,15 +10,18 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from harness.benchmark.play import Task, schooling_for
 from harness.landscape.ground import Ground, read_ground
 from harness.landscape.landscape import share_gained
 from harness.landscape.synthetic import Family, Synthetic, generate
 from harness.landscape.walk import Walk, walk
 from harness.values import Decision, Status
 from policy.make import OWN, make_policy
-from policy.protocol import Move, PolicyError
+from policy.ppo import PpoPolicy
+from policy.protocol import Move, Policy, PolicyError
 
 DRAWN = Family(seed=3)
+SHARING = Family(seed=1000, rho=0.4)
 QUIET = Family(seed=3, noise=0.01, pairs=0.0, crashes=0.0)
 
 
@@ -119,7 +122,7 @@ def test_a_walk_is_determined_by_its_seeds():
     assert played(seed=1).trials != played().trials
 
 
-@pytest.mark.parametrize("name", ["local", "evolution", "bandit"])
+@pytest.mark.parametrize("name", ["local", "evolution", "bandit", "gp", "ppo"])
 def test_recovering_equals_going_on(name):
     course = Walk(landscape(), 4, 30)
     scenes, policy = [], make_policy(name, 4)
@@ -130,6 +133,29 @@ def test_recovering_equals_going_on(name):
         scenes.append(course.look())
         policy.feedback([course.play(policy.propose(scenes[-1], 1)[0])])
     assert course.trials == played(name, seed=4).trials
+
+
+@pytest.mark.parametrize("name", ["gp", "ppo"])
+def test_a_policy_that_recovers_with_trials_under_way_goes_on_as_it_would_have(name):
+    """Twin edits tie, and a sum that is rounded otherwise decides between them."""
+
+    def make() -> Policy:
+        policy = make_policy(name, 0)
+        if isinstance(policy, PpoPolicy):
+            policy.take(schooling_for(Task("bytelm")))
+        return policy
+
+    course, policy = Walk(landscape(SHARING), 0, 16), make()
+    scenes, proposed = [], []
+    for number in range(1, 17):
+        if number > 3:
+            policy.feedback([course.play(proposed[number - 4])])
+        scenes.append(replace(course.look(), number=number))
+        proposed += policy.propose(scenes[-1], 1)
+        if number > 9:
+            again = make()
+            again.recover(scenes[:-1], course.trials)
+            assert again.propose(scenes[-1], 1) == (proposed[-1],), number
 
 
 def test_a_scene_stays_as_it_was_shown():

@@ -15,6 +15,7 @@ from policy.effects import Effects, Experience, Kernel, bend, log_expected_impro
 from policy.gp import GpPolicy
 from policy.insight import Insight
 from policy.options import open_options
+from policy.prior import fit_prior
 from policy.protocol import Move, PolicyError, Scene
 from policy.scripts import lengthen
 from policy.testing import Program, Result
@@ -97,6 +98,35 @@ def test_log_expected_improvement_is_the_integral(mean: float, deviation: float)
 def test_improvement_falls_all_the_way_down():
     z = np.linspace(-29.0, 5.0, 2000)
     assert (np.diff(log_expected_improvement(z, np.ones_like(z))) > 0).all()
+
+
+def test_a_gain_beyond_all_measure_counts_as_a_very_large_one():
+    for gain in (1e160, math.inf):
+        up, down = read_gain(gain, (1.0, 1.0)), read_gain(-gain, (1.0, 1.0))
+        assert all(map(math.isfinite, (up[0], down[0], *up[1], *down[1])))
+        assert up[0] > 10 > -2 > down[0]
+
+
+def test_an_edit_of_what_was_edited_is_open_on_each_program_that_has_it():
+    """Twice the same edit of a number makes another program than once, and so does another order of two edits of it."""
+    doubled, halved, flag = RATES[2], RATES[1], kinds("flip-flag")[0]
+    insight = Insight(Kernel())
+    once, twice = (Program(n, (doubled,) * n, root().graph, root().edits) for n in (1, 2))
+    insight.see(Scene(root(), (root(), once, twice), 1, 100))
+    for trial in (
+        Result(1, (doubled,), 1.0, 0, 1.0),
+        Result(2, (doubled,), 1.0, 1, 1.0),
+        Result(3, (flag,), 1.0, 1, 1.0),
+    ):
+        insight.learn(trial)
+    assert flag not in insight.new_edits(once)
+    assert flag in insight.new_edits(twice)
+    assert not insight.is_new(once, (doubled,))
+    assert insight.is_new(twice, (doubled,))
+    insight.learn(Result(4, (halved,), 1.0, 1, 1.0))
+    assert insight.is_new(root(), (halved, doubled))
+    assert not insight.is_new(root(), (doubled, halved))
+    assert not insight.is_new(root(), (flag, doubled))
 
 
 def test_a_trial_of_no_scene_is_refused():
@@ -377,6 +407,21 @@ def test_the_chance_to_stay_within_a_limit_is_the_normal_one_but_never_none_and_
     mean: float, chance: float
 ):
     assert math.exp(log_chance(np.array([mean]), np.zeros(1), 0.0)[0]) == pytest.approx(chance, rel=1e-3)
+
+
+def test_what_other_targets_say_of_costs_counts_until_nobody_listens_to_them():
+    said = describe(root().graph, root().edits)
+    dear = fit_prior(said, np.zeros(len(said)), np.ones(len(said)), np.full(len(said), 4.0))
+    chances = []
+    for prior in (dear, None):
+        insight = Insight(Kernel(), prior)
+        insight.see(Scene(root(), (root(),), 1, 100, most_cost=3.0))
+        chances.append(
+            (insight.log_chances(root(), root().edits), insight.without_promises().log_chances(root(), root().edits))
+        )
+    (heard, unheard), (none, _) = chances
+    assert heard.min() < -1.0
+    assert np.array_equal(unheard, none)
 
 
 def test_an_option_promises_less_where_its_program_may_cost_too_much():

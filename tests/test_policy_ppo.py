@@ -117,6 +117,13 @@ def test_renaming_what_the_author_named_changes_nothing_that_the_policy_sees():
     assert (encode_edits(renamed, moved) == encode_edits(GRAPH, EDITS)).all()
 
 
+def test_what_is_seen_of_an_edit_does_not_depend_on_the_others():
+    """2 and 2.0 are equal, and two choices."""
+    whole, real = (replace(EDITS[0], choice=(("by", by),)) for by in (2, 2.0))
+    assert (encode_edits(GRAPH, [whole, real])[1] == encode_edits(GRAPH, [real])[0]).all()
+    assert (encode_edits(GRAPH, [whole]) != encode_edits(GRAPH, [real])).any()
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [("F.gelu", "F.silu"), ("weight_decay=0.1", "weight_decay=0.9"), ("* 0.5", "+ 0.5")]
 )
@@ -171,6 +178,18 @@ def test_weights_change_with_every_trial_where_that_is_asked_for_and_else_never(
     search(frozen, (1, 2))
     assert len(set(states)) == 3
     assert state_digest(frozen, tmp_path) == before
+
+
+def test_a_trial_that_the_network_had_no_say_in_changes_no_weights(tmp_path):
+    policy = learner(0)
+    search(policy, (1, 1, 1))
+    policy.look(look(EDITS, 4, n_known=3))
+    before = state_digest(policy, tmp_path)
+    for number in (4, 5):
+        (move,) = policy.propose(look(EDITS, number, n_known=number - 1), 1)
+        policy.feedback([Result(number, move.script, 1.0, lead=1.0)])
+        policy.look(look(EDITS, number + 1, n_known=number))
+        assert (state_digest(policy, tmp_path) == before) is (number == 4)
 
 
 @pytest.mark.parametrize("make", [PpoPolicy, learner])
