@@ -1,7 +1,8 @@
-"""The tables of docs/policy.md, from the walks that were played.
+"""The tables of docs/policy.md, from the walks that were played and the campaigns that trained.
 
-`python -m bench.policy_tables` prints them from bench/data/policies.jsonl.xz: what `codegraft bench policies --reference ppo` writes,
-compressed. Other files of the kind may be given; several are put together, each with policies of its own.
+`python -m bench.policy_tables` prints them from bench/data: policies.jsonl.xz is what `codegraft bench policies --reference ppo` writes,
+compressed; campaigns.jsonl what it writes for a TARGET. Other files of walks may be given; several are put together, each with policies
+of its own.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.benchmark.play import Played
+from harness.benchmark.real import read_searched, table_of
 from harness.benchmark.statistics import difference, estimate, probability_of_improvement
 from harness.benchmark.table import rows_of, stand
+from targets.manifest import load_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from harness.benchmark.table import Standings
 
 ROWS = Path(__file__).parent / "data" / "policies.jsonl.xz"
+CAMPAIGNS = ROWS.with_name("campaigns.jsonl")
+_TARGETS = Path(__file__).parent.parent / "targets"
 _OURS = "ppo"
 _NUMBERS_ONLY = "tpe"  # is no rival by groups: it turns numbers of the unedited target only
 
@@ -31,8 +36,8 @@ _NUMBERS_ONLY = "tpe"  # is no rival by groups: it turns numbers of the unedited
 def main(paths: Sequence[str]) -> None:
     """Print the tables, one below the other."""
     standings = stand([played for path in paths or (str(ROWS),) for played in read_played(Path(path))])
-    for table in TABLES:
-        sys.stdout.write("\n".join(table(standings)) + "\n\n")
+    for table in (*(table(standings) for table in TABLES), *real_tables(CAMPAIGNS)):
+        sys.stdout.write("\n".join(table) + "\n\n")
 
 
 def read_played(path: Path) -> Iterator[Played]:
@@ -40,6 +45,14 @@ def read_played(path: Path) -> Iterator[Played]:
     with lzma.open(path, "rt") if path.suffix == ".xz" else path.open() as lines:
         for line in lines:
             yield Played(**json.loads(line))
+
+
+def real_tables(path: Path) -> Iterator[Iterator[str]]:
+    """Say what campaigns gained, target by target."""
+    found = sorted(read_searched(path), key=lambda each: each.seed)
+    for target in dict.fromkeys(each.target for each in found):
+        here = [each for each in found if each.target == target]
+        yield table_of(f"{load_target(_TARGETS / target).metric} of {target}", here, "random")
 
 
 def shares(standings: Standings) -> Iterator[str]:

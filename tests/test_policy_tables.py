@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.policy_tables import ROWS, TABLES, read_played
+from bench.policy_tables import CAMPAIGNS, ROWS, TABLES, read_played, real_tables
 from harness.benchmark.table import stand
 
 PAGE = (Path(__file__).parent.parent / "docs" / "policy.md").read_text()
@@ -16,6 +16,11 @@ STANDINGS = stand([*read_played(ROWS)])
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
 def test_the_page_has_the_table_that_the_walks_make(table):
     assert "\n".join(table(STANDINGS)) in PAGE
+
+
+@pytest.mark.parametrize("table", real_tables(CAMPAIGNS))
+def test_the_page_has_what_campaigns_gained(table):
+    assert "\n".join(table) in PAGE
 
 
 def test_all_policies_played_all_tasks_with_twenty_seeds_and_two_hundred_trials():

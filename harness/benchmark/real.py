@@ -74,7 +74,7 @@ def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> N
     plan.folder.mkdir(parents=True, exist_ok=True)
     path = plan.folder / "results.jsonl"
     planned = [(policy, seed) for seed in range(plan.n_seeds) for policy in plan.policies]
-    of_these = [each for each in _read(path) if (each.target, each.n_trials) == (target.name, plan.n_trials)]
+    of_these = [each for each in read_searched(path) if (each.target, each.n_trials) == (target.name, plan.n_trials)]
     known = {(each.policy, each.seed): each for each in of_these}
     for each in known.values():
         announce(_line_of(each))
@@ -90,7 +90,7 @@ def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> N
             known[each.policy, each.seed] = each
             results.write(json.dumps(asdict(each)) + "\n")
             announce(_line_of(each))
-    page = "\n".join(rows_of(*_table(target, plan, [known[job] for job in planned]))) + "\n"
+    page = "\n".join(table_of(target.metric, [known[job] for job in planned], plan.reference)) + "\n"
     (plan.folder / "table.md").write_text(page)
     announce(page)
 
@@ -99,7 +99,11 @@ def _line_of(each: Searched) -> str:
     return f"{each.policy}  seed {each.seed}  {each.gain:+.4g}  {each.n_kept} kept"
 
 
-def _read(path: Path) -> Iterator[Searched]:
+def read_searched(path: Path) -> Iterator[Searched]:
+    """Read what campaigns found; nothing where there is no file.
+
+    Raises: TrialError: a line says something else.
+    """
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else (), 1):
         try:
             yield _SEARCHED.validate_json(line, strict=True)
@@ -109,14 +113,16 @@ def _read(path: Path) -> Iterator[Searched]:
             raise TrialError(f"{path}:{number}: {where}: {first['msg']}; take the line out") from None
 
 
-def _table(target: Target, plan: Plan, found: Sequence[Searched]) -> tuple[list[str], list[list[str]]]:
-    gains = {name: np.array([[each.gain for each in found if each.policy == name]]) for name in plan.policies}
-    head = ["policy", f"gain in {target.metric} after {plan.n_trials} trials", f"times {plan.reference}"]
+def table_of(metric: str, found: Sequence[Searched], reference: str) -> Iterator[str]:
+    """Write a table in Markdown of campaigns of one length, the same seeds of each policy in the same order."""
+    policies = dict.fromkeys(each.policy for each in found)
+    gains = {name: np.array([[each.gain for each in found if each.policy == name]]) for name in policies}
+    head = ["policy", f"gain in {metric} after {found[0].n_trials} trials", f"times {reference}"]
     rows = [
-        [name, str(estimate(each, mean)), str(ratio(each, gains[plan.reference])), *_spent(found, name)]
+        [name, str(estimate(each, mean)), str(ratio(each, gains[reference])), *_spent(found, name)]
         for name, each in gains.items()
     ]
-    return [*head, "kept something", "runs", "CPU hours"], rows
+    return rows_of([*head, "kept something", "runs", "CPU hours"], rows)
 
 
 def _spent(found: Sequence[Searched], policy: str) -> Iterator[str]:
