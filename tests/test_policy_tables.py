@@ -18,7 +18,7 @@ def test_the_page_has_the_table_that_the_walks_make(table):
     assert "\n".join(table(STANDINGS)) in PAGE
 
 
-@pytest.mark.parametrize("table", real_tables(CAMPAIGNS))
+@pytest.mark.parametrize("table", [*real_tables(CAMPAIGNS)])
 def test_the_page_has_what_campaigns_gained(table):
     assert "\n".join(table) in PAGE
 
