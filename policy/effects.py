@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     # Of a measurement (2,): where noise does not grow with the distance from the unedited target, and where it does.
     Variances = Sequence[float] | Floats
+    # Programs whose runs disturb a gain, each with the deviation (2,) of the gain that one of theirs causes, likewise.
+    Runs = Sequence[tuple[int, Floats]]
 
 MAX_TRIALS = 512  # the newest ones; a fit is cubic in them
 _SCALES = (0.5, 1.0, 2.0, 4.0)  # of all effects
@@ -37,7 +39,6 @@ _AWAITED = 1.0  # variance of a run that has not ended
 _STOPPED = (-1.0, (1.0, 1.0))  # bent gain and variances of a run that was stopped early
 _OWN = 0.5  # share of the variance between seeds that is a program's own
 _FARTHEST = 40.0  # sd
-_MOST_GAIN = 1e6  # sd: beyond it, infinite as well, a gain or a loss counts as this
 _KNEE = 3.0  # sd: gains beyond it count by their logarithm, and no loss counts more
 _VARIANCES = (
     "any",
@@ -78,7 +79,7 @@ class Kernel:
     bow: float = 0.01
     any_bow: float = 0.04
     length: float = 0.4  # squared distance of contents at which likeness has fallen to 1/e
-    noise: float = 0.15  # of a trial beside that of its run: what a sum of effects does not say
+    noise: float = 0.15  # of a step beside that of its runs: what its edits do together, which stays with the program
     trust: float = 0.3  # of how much a promise is worth, which is one unit of effect per unit at first
     mean: float = -0.65
     mean_bow: float = -0.35  # per squared doubling
@@ -176,13 +177,17 @@ class Experience:
         self._scripts: list[tuple[int, ...]] = []  # columns
         self._gains: list[float] = []
         self._variances: list[Variances] = []
+        self._runs: list[Runs] = []
         self._shared: dict[Kernel, Floats] = {}  # (U, U) covariances of their effects, as of the last fit with each
 
     def __len__(self) -> int:
         return len(self._gains)
 
-    def add(self, script: Traits, effect: float, variances: Variances) -> tuple[int, ...]:
-        """Take note of what the effects of a script's edits were measured to add up to; return the columns of these edits."""
+    def add(self, script: Traits, effect: float, variances: Variances, runs: Runs = ()) -> None:
+        """Take note of what the effects of a script's edits were measured to add up to.
+
+        The variances are of what no other trial shares; the runs of a program disturb all trials that end or begin at it.
+        """
         columns = tuple(self._columns.setdefault(int(edit), len(self._columns)) for edit in script.edits)
         new = [
             row for row, column in enumerate(columns) if column >= (0 if self._traits is None else len(self._traits))
@@ -192,21 +197,35 @@ class Experience:
         self._scripts.append(columns)
         self._gains.append(effect)
         self._variances.append(variances)
-        return columns
+        self._runs.append(runs)
 
     def fit(self, kernel: Kernel) -> Effects:
         """Fit the process to the newest trials."""
         if self._traits is None:
-            return Effects(kernel, None, np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), 1.0, 1)
-        scripts, traits = self._scripts[-MAX_TRIALS:], self._traits
-        made_of = np.zeros((len(scripts), len(traits)))
-        for row, script in enumerate(scripts):
-            made_of[row, list(script)] = 1.0
-        left = np.array(self._gains[-MAX_TRIALS:]) - made_of @ kernel.expect(traits)
-        shared = made_of @ self._covary(kernel, traits) @ made_of.T
-        noises = np.array(self._variances[-MAX_TRIALS:]).T + kernel.noise
-        scale, grows, root, weights = _likeliest(shared, noises, left)
-        return Effects(kernel, traits, made_of, root, weights, scale, grows)
+            return Effects(kernel, None, np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), 1.0, np.zeros(0))
+        traits = self._traits
+        every = np.zeros((len(self), len(traits)))
+        for row, script in enumerate(self._scripts):
+            every[row, list(script)] = 1.0
+        made_of, expected, covariances = every[-MAX_TRIALS:], kernel.expect(traits), self._covary(kernel, traits)
+        left = np.array(self._gains[-MAX_TRIALS:]) - made_of @ expected
+        noises = self._noises(len(made_of)) + kernel.noise * np.eye(len(made_of))
+        scale, share, root, weights = _likeliest(made_of @ covariances @ made_of.T, noises, left)
+        surprise = root.T @ weights
+        steps = every @ (expected + scale * covariances @ (made_of.T @ surprise))
+        steps[-MAX_TRIALS:] += share * kernel.noise * surprise
+        return Effects(kernel, traits, made_of, root, weights, scale, steps)
+
+    def _noises(self, n: int) -> Floats:
+        """Return the covariances (2, n, n) of what disturbs the newest trials."""
+        recent = self._runs[-n:]
+        columns = {program: i for i, program in enumerate(dict.fromkeys(each for runs in recent for each, _ in runs))}
+        disturbed = np.zeros((2, n, len(columns)))
+        for row, runs in enumerate(recent):
+            for program, deviations in runs:
+                disturbed[:, row, columns[program]] = deviations
+        own = np.array(self._variances[-n:]).T
+        return disturbed @ disturbed.transpose(0, 2, 1) + own[:, :, None] * np.eye(n)
 
     def _covary(self, kernel: Kernel, traits: Traits) -> Floats:
         """Return the covariances of the edits that were tried; only those of new ones are computed."""
@@ -227,7 +246,7 @@ class Effects:
     root: Floats  # (N, N) the inverse of the Cholesky factor of the trials' covariances with noise
     weights: Floats  # (N,) root times what is left of the gains without the mean
     scale: float
-    grows: int  # 1 where noise is likelier to grow with the distance from the unedited target, else 0
+    steps: Floats  # what each script of the experience is believed to have gained: its edits, and what they do together
 
     def believe(self, traits: Traits, known: Floats | None = None) -> Belief:
         """Return the belief about edits; the kernel's covariances of what was tried with them, (U, M), may be known."""
@@ -261,7 +280,7 @@ class Effects:
         left = math.sqrt(own - explained @ explained)
         root = np.zeros((n + 1, n + 1))
         root[:n, :n], root[n, :n], root[n, n] = self.root, -(explained @ self.root) / left, 1 / left
-        return Effects(self.kernel, tried, made_of, root, np.append(self.weights, 0.0), self.scale, self.grows)
+        return Effects(self.kernel, tried, made_of, root, np.append(self.weights, 0.0), self.scale, self.steps)
 
     def _explain(self, traits: Traits, known: Floats | None = None) -> Floats:
         """Return (N, M): what the trials say about each edit."""
@@ -275,11 +294,8 @@ def read_gain(gain: float, variances: Variances | None) -> tuple[float, Variance
     """Return the bent gain that a trial tells, and its variances; NaN is a failure, no variances a run that was stopped."""
     if variances is None:
         return _STOPPED
-    if math.isnan(gain):
-        return FAILED_GAIN, _FAILED_VARIANCES
-    gain = min(_MOST_GAIN, max(-_MOST_GAIN, gain))
     flat, grown = (slope(gain) ** 2 * each for each in variances)
-    return bend(gain), (flat, grown)
+    return (FAILED_GAIN, _FAILED_VARIANCES) if math.isnan(gain) else (bend(gain), (flat, grown))
 
 
 def vary_runs(lead: float) -> Floats:
@@ -298,7 +314,7 @@ def bend(gain: float) -> float:
 
 def slope(gain: float) -> float:
     """Return the derivative of `bend`, which the noise of a gain is multiplied by."""
-    return 1 / math.sqrt(1 + (gain / _KNEE) ** 2) if gain > 0 else 1 / (1 - gain / _KNEE) ** 2
+    return 1 / math.hypot(1.0, gain / _KNEE) if gain > 0 else (1 / (1 - gain / _KNEE)) ** 2
 
 
 def log_expected_improvement(mean: Floats, deviation: Floats) -> Floats:
@@ -318,16 +334,19 @@ def cumulate(z: Floats) -> Floats:
     return np.array([math.erfc(-each / math.sqrt(2)) / 2 for each in z.ravel()]).reshape(z.shape)
 
 
-def _likeliest(shared: Floats, noises: Floats, left: Floats) -> tuple[float, int, Floats, Floats]:
-    """Return the scale, and the row of the noises, that make the gains likeliest, with the root and the weights that they give."""
-    best, found = -math.inf, (1.0, 1, shared, left)
+def _likeliest(shared: Floats, noises: Floats, left: Floats) -> tuple[float, float, Floats, Floats]:
+    """Return the scale, and the share of one of the noises, that make the gains likeliest, with the root and the weights that they give.
+
+    Either noise is flat, or it grows with the distance from the unedited target.
+    """
+    best, found = -math.inf, (1.0, 1.0, shared, left)
     rows = (1, 0) if np.any(noises[0] != noises[1]) else (1,)
     for scale, share, grows in itertools.product(_SCALES, _NOISES, rows):
-        root = np.linalg.inv(np.linalg.cholesky(scale * shared + np.diag(share * noises[grows])))
+        root = np.linalg.inv(np.linalg.cholesky(scale * shared + share * noises[grows]))
         weights = root @ left
         likelihood = float(np.log(np.diag(root)).sum() - weights @ weights / 2)
         if likelihood > best:
-            best, found = likelihood, (scale, grows, root, weights)
+            best, found = likelihood, (scale, share, root, weights)
     return found
 
 

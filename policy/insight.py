@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from policy.catalogue import Catalogue
 from policy.costs import Costs, log_chance
-from policy.effects import Effects, Experience, Joint, Kernel, Unpromised, read_gain, vary_runs
+from policy.effects import Effects, Experience, Joint, Kernel, Unpromised, read_gain, slope, vary_runs
 from policy.lineage import Lineage, key_of
 from policy.protocol import Move, PolicyError
 from policy.tally import identify
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mutator.edit import Edit
-    from policy.effects import Variances
     from policy.lineage import Key
     from policy.prior import Prior
     from policy.protocol import Parent, Scene, Tried
@@ -31,19 +30,8 @@ if TYPE_CHECKING:
 
 
 _AGAIN = "again "
-_OWN = 1.0  # variance, bent, of what the edits of a script do together beside the sum of what each does: it stays with the program
 _KEPT_RUNS = 3  # what the runs of a program that was kept count as; the others ran once
 _REMEMBERED = 4  # graphs whose edits need not be described anew
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What a trial made of its parent."""
-
-    parent: int
-    columns: tuple[int, ...]  # of the experience: the edits of its script
-    gain: float  # bent, as it was measured
-    noise: Variances  # of the runs of the program that it led to, on that scale
 
 
 class Insight:
@@ -53,7 +41,7 @@ class Insight:
         self._kernel, self._prior = kernel, prior
         self.lineage = Lineage()
         self._experience = Experience()
-        self._steps: dict[int, _Step] = {}  # by program
+        self._steps: dict[int, tuple[int, int]] = {}  # parent, and row of the experience, by program
         self._n_runs = {0: _KEPT_RUNS}
         self._scenes: dict[int, Scene] = {}  # that wait for feedback, by the first number proposed on each
         self._catalogues: dict[int, Catalogue] = {}  # by the graph's identity, which is not reused while it is in here
@@ -128,17 +116,18 @@ class Insight:
         too_costly = trial.cost > most_cost
         if too_costly and not trial.ok:
             return  # it was ended for its cost, which says nothing about its worth
-        n_runs = _KEPT_RUNS if trial.kept else 1
         before = self.lineage.leads[trial.parent]
         trusted = trial.ok and (too_costly or not trial.refused)
         gain = trial.lead - before if trusted else math.nan
-        after = vary_runs(trial.lead) / n_runs
-        variances = after + vary_runs(before) / self._n_runs[trial.parent]
-        bent, noises = read_gain(gain, None if trial.stopped else variances)
-        columns = self._experience.add(script, bent, noises)
+        self._n_runs[trial.number] = _KEPT_RUNS if trial.kept else 1
+        runs = ((trial.number, trial.lead, 1.0), (trial.parent, before, -1.0)) if trusted else ()
+        disturbed = [
+            (program, sign * slope(gain) * np.sqrt(vary_runs(lead) / self._n_runs[program]))
+            for program, lead, sign in runs
+        ]
+        self._experience.add(script, *read_gain(gain, None if trial.stopped else (0.0, 0.0)), disturbed)
         if trial.ok:
-            self._steps[trial.number] = _Step(trial.parent, columns, bent, read_gain(gain, after)[1])
-            self._n_runs[trial.number] = n_runs
+            self._steps[trial.number] = (trial.parent, len(self._experience) - 1)
             if len(trial.script) == 1:
                 self._ran_on.setdefault(trial.parent, []).append(trial.script[0])
 
@@ -226,20 +215,10 @@ class Insight:
         return [parents[i] for i in order], gains[order]
 
     def _worth(self) -> dict[int, float]:
-        """Return what programs are believed to gain: what their edits do, and of what they measured beyond it the share that is no noise.
-
-        A filter along each line of descent: how far a program leads the unedited target was measured at once, not step by step.
-        """
-        tried, grows = self.effects.tried, self.effects.grows
-        means = np.zeros(0) if tried is None else self.effects.believe(tried).mean
-        worth, measured, spread = {0: 0.0}, {0: 0.0}, {0: 0.0}
-        for number, step in self._steps.items():
-            expected = worth[step.parent] + float(means[list(step.columns)].sum())
-            measured[number] = measured[step.parent] + step.gain
-            unknown = spread[step.parent] + _OWN
-            share = unknown / (unknown + step.noise[grows])
-            worth[number] = expected + share * (measured[number] - expected)
-            spread[number] = unknown * (1 - share)
+        """Return what programs are believed to gain over the unedited target: the sum of the steps that lead to each."""
+        worth, steps = {0: 0.0}, self.effects.steps
+        for number, (parent, row) in self._steps.items():
+            worth[number] = worth[parent] + float(steps[row])
         return worth
 
 

@@ -232,7 +232,7 @@ def test_gp_changes_the_program_that_is_best_on_average_not_the_lucky_one():
         at.setdefault(edit.site, []).append(edit)
     steady, lucky = sorted(at.values(), key=len)[-2:]
     trials = [Result(number, (edit,), 1.0, 0, 2.0) for number, edit in enumerate(steady, 1)]
-    trials += [Result(100 + n, (edit,), -1.0, 0, 2.1 if n == 0 else -4.0) for n, edit in enumerate(lucky)]
+    trials += [Result(100 + n, (edit,), -1.0, 0, 2.3 if n == 0 else -4.0) for n, edit in enumerate(lucky)]
     policy.recover([Scene(root(), (root(),), 1, 300)], trials)
     programs = [root(), *(Program(t.number, t.script, root().graph, edits) for t in trials)]
     (move,) = policy.propose(Scene(root(), tuple(programs), 200, 300), 1)
