@@ -56,5 +56,4 @@ class GpPolicy:
 
     def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
         """Look at the scenes and learn from the trials in the order in which it happened."""
-        self._insight.recall(trials)
         replay(scenes, trials, propose=self.propose, learn=self.feedback)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from copy import copy
 from dataclasses import replace
 from functools import reduce
@@ -15,7 +15,7 @@ from policy.catalogue import Catalogue
 from policy.costs import Costs, log_chance
 from policy.effects import Effects, Experience, Joint, Kernel, Unpromised, read_gain, slope, vary_runs
 from policy.lineage import Lineage, key_of
-from policy.protocol import Move, PolicyError
+from policy.protocol import PolicyError
 from policy.tally import identify
 from policy.traits import is_number
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mutator.edit import Edit
     from policy.lineage import Key
     from policy.prior import Prior
-    from policy.protocol import Parent, Scene, Tried
+    from policy.protocol import Move, Parent, Scene, Tried
     from policy.traits import Floats, Traits
 
 
@@ -69,7 +69,7 @@ class Insight:
 
     def propose(self, scene: Scene, moves: Sequence[Move]) -> None:
         """Take note of what was proposed on a scene: it is under way until it is fed back."""
-        self._moves = {scene.number + i: move for i, move in enumerate(moves)} | self._moves  # what was recalled counts
+        self._moves |= {scene.number + i: move for i, move in enumerate(moves)}
 
     def is_new(self, parent: Parent, script: Sequence[Edit]) -> bool:
         """Whether no trial made this program or is about to, in whatever order of the edits."""
@@ -78,14 +78,11 @@ class Insight:
 
     def new_edits(self, parent: Parent) -> list[Edit]:
         """List the edits of a program that no trial has made of it or is about to."""
-        script = self.lineage.scripts[parent.number]
-        known, at = key_of(script), Counter(edit.site for edit in script)
+        known = key_of(self.lineage.scripts[parent.number])
         made = self.lineage.tried | self._made_now
-        explored = {edit for key in made if len(key) == len(known) + 1 and key > known for edit in key - known}
-        sites = {site for _, site, *_ in explored}
-        return [
-            edit for edit in parent.edits if edit.site not in sites or (*identify(edit), at[edit.site]) not in explored
-        ]
+        explored = {edit[:3] for key in made if len(key) == len(known) + 1 and key > known for edit in key - known}
+        sites = {site for _, site, _ in explored}
+        return [edit for edit in parent.edits if edit.site not in sites or identify(edit) not in explored]
 
     def learn(self, trial: Tried) -> Parent:
         """Take note of a trial of the scenes that were seen; return the program that it edits.
@@ -130,10 +127,6 @@ class Insight:
             self._steps[trial.number] = (trial.parent, len(self._experience) - 1)
             if len(trial.script) == 1:
                 self._ran_on.setdefault(trial.parent, []).append(trial.script[0])
-
-    def recall(self, trials: Sequence[Tried]) -> None:
-        """Take note of what was proposed, as trials that are known by now say it."""
-        self._moves |= {trial.number: Move(trial.parent, trial.script) for trial in trials}
 
     @property
     def effects(self) -> Effects:

@@ -139,7 +139,6 @@ class PpoPolicy:
 
     def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
         """Propose on the scenes and learn from the trials in the order in which it happened, one trial at a time."""
-        self.insight.recall(trials)
         replay(scenes, trials, propose=self.propose, learn=self.feedback)
 
     def save(self, path: Path) -> None:

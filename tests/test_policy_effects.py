@@ -100,6 +100,14 @@ def test_improvement_falls_all_the_way_down():
     assert (np.diff(log_expected_improvement(z, np.ones_like(z))) > 0).all()
 
 
+def test_a_lead_that_was_confirmed_counts_for_more_than_one_run():
+    gains = []
+    for kept in (True, False):
+        insight, made = learned(Result(1, RATES[:1], 1.0, 0, 4.0, kept=kept)), Program(1, RATES[:1], root().graph, ())
+        gains.append(insight.rank([made])[1][0])
+    assert gains[0] > gains[1] + 0.2
+
+
 def test_a_gain_beyond_all_measure_counts_as_a_very_large_one():
     for gain in (1e160, 1e300):
         up, down = read_gain(gain, (1.0, 1.0)), read_gain(-gain, (1.0, 1.0))

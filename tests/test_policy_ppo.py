@@ -301,10 +301,11 @@ def test_nothing_is_made_of_a_program_that_was_refused(make):
 
 def test_an_edit_that_it_could_not_have_proposed_is_remembered_and_not_learned_from(tmp_path):
     policy = learner(0)
-    policy.propose(look(EDITS[1:], 1), 1)
+    search(policy, (1,))  # a step to learn from
+    policy.propose(look(EDITS[1:], 2, n_known=1), 1)
     before = state_digest(policy, tmp_path)
-    policy.feedback([Result(1, EDITS[:1], 3.0, lead=3.0)])
-    policy.look(look(EDITS, 2))
+    policy.feedback([Result(2, EDITS[:1], 3.0, lead=3.0)])
+    policy.look(look(EDITS, 3, n_known=2))
     assert state_digest(policy, tmp_path) == before
     assert policy.memory.edits[EDITS[0].kind, EDITS[0].site, EDITS[0].choice].n == 1
 
