@@ -19,7 +19,7 @@ from harness.benchmark.play import Played
 from harness.benchmark.real import read_searched, table_of
 from harness.benchmark.statistics import difference, estimate, probability_of_improvement
 from harness.benchmark.table import rows_of, stand
-from targets.manifest import load_target
+from harness.sources import open_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 ROWS = Path(__file__).parent / "data" / "policies.jsonl.xz"
 CAMPAIGNS = ROWS.with_name("campaigns.jsonl")
-_TARGETS = Path(__file__).parent.parent / "targets"
 _OURS = "ppo"
 _NUMBERS_ONLY = "tpe"  # is no rival by groups: it turns numbers of the unedited target only
 
@@ -54,15 +53,15 @@ def real_tables(path: Path) -> Iterator[Iterator[str]]:
         here = [each for each in found if each.target == target]
         shared = set.intersection(*({e.seed for e in here if e.policy == name} for name in {e.policy for e in here}))
         paired = [each for each in here if each.seed in shared]
-        yield table_of(f"{load_target(_TARGETS / target).metric} of {target}", paired, "random")
+        yield table_of(f"{open_target(target).metric} of {target}", paired, "random")
 
 
 def shares(standings: Standings) -> Iterator[str]:
     """Say what each policy gains, as interquartile means."""
-    rows = [
-        _bold_if(policy == _OURS, [policy, *(str(estimate(standings.at(policy, n))) for n in standings.checkpoints)])
-        for policy in standings.policies
-    ]
+    rows = []
+    for policy in standings.policies:
+        cells = [policy, *(str(estimate(standings.at(policy, n))) for n in standings.checkpoints)]
+        rows.append([f"**{cell}**" for cell in cells] if policy == _OURS else cells)
     return rows_of(["policy", *_after(standings)], rows)
 
 
@@ -142,10 +141,6 @@ def _groups(standings: Standings) -> dict[str, list[int]]:
 
 def _short(task: str) -> str:
     return task.removeprefix("bytelm/").replace("/", ", ")
-
-
-def _bold_if(bold: bool, cells: list[str]) -> list[str]:
-    return [f"**{cell}**" for cell in cells] if bold else cells
 
 
 if __name__ == "__main__":

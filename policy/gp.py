@@ -55,5 +55,5 @@ class GpPolicy:
             self._insight.learn(trial)
 
     def recover(self, scenes: Sequence[Scene], trials: Sequence[Tried]) -> None:
-        """Look at the scenes and learn from the trials in the order in which it happened."""
+        """Propose on the scenes and learn from the trials in the order in which it happened."""
         replay(scenes, trials, propose=self.propose, learn=self.feedback)
