@@ -31,6 +31,7 @@ from policy.scripts import lengthen
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from random import Random
 
     from torch import Tensor
 
@@ -105,18 +106,17 @@ class PpoPolicy:
 
     def _pick(self, view: View, n: int) -> tuple[Move, ...]:
         stream = open_stream(self._seed, "edits", view.scene.number)
+        if self._is_alone(view.scene.number):
+            alone = self.insight.without_promises()
+            samples = open_options(alone, view.scene)
+            return self._choose(view.scene, alone, samples, n, stream) if samples else ()
         drawn = draw_without_replacement(self.log_probs(view.observation).tolist(), max(n, N_SAMPLES), stream)
         if not self._design.reranked:
             return tuple(map(view.options.move, drawn[:n]))
-        insight, samples = self.insight, view.options[drawn]
-        if self._is_alone(view.scene.number):
-            insight = insight.without_promises()
-            samples = open_options(insight, view.scene) or samples
-        best = rank(samples, stream)[: max(n, _N_LENGTHENED)]
-        return self._choose(view.scene, insight, samples, best)[:n]
+        return self._choose(view.scene, self.insight, view.options[drawn], n, stream)
 
     def _is_alone(self, number: int) -> bool:
-        return self._design.alone and number % ALONE_EACH == 0
+        return self._design.alone and self._design.reranked and number % ALONE_EACH == 0
 
     def feedback(self, trials: Sequence[Tried]) -> None:
         """Learn from the finished trials of one proposal, in the order of their numbers; later ones may be under way.
@@ -177,16 +177,17 @@ class PpoPolicy:
         """Return what was shown when this trial was proposed; it waits for feedback."""
         return self._views[number]
 
-    def _choose(self, scene: Scene, insight: Insight, samples: Options, best: Sequence[int]) -> tuple[Move, ...]:
-        """Make scripts of the best samples and put those first that promise most."""
+    def _choose(self, scene: Scene, insight: Insight, samples: Options, n: int, stream: Random) -> tuple[Move, ...]:
+        """Make scripts of the best samples and return the n that promise most."""
+        best = rank(samples, stream)[: max(n, _N_LENGTHENED)]
         if not self._design.scripts:
-            return tuple(map(samples.move, best))
+            return tuple(map(samples.move, best[:n]))
         parents = {parent.number: parent for parent in scene.parents}
         made: dict[frozenset[Edit], tuple[float, Move]] = {}
         for row in best:
             move, promise = lengthen(insight, parents[samples.parents[row]], samples, row)
             made.setdefault(frozenset(move.script), (promise + float(samples.log_prior[row]), move))
-        return tuple(move for _, move in sorted(made.values(), key=lambda each: -each[0]))
+        return tuple(move for _, move in sorted(made.values(), key=lambda each: -each[0])[:n])
 
     def _improve(self, successor: Observation) -> None:
         rollout = roll_out(self.network, self._window, successor, centre=self.memory.overall.mean)

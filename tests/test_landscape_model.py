@@ -139,12 +139,31 @@ def test_a_crashing_edit_and_a_crashing_pair_are_known_and_kinds_say_something_o
     works |= {(scales[0], scales[1]): True, (scales[2], scales[3]): True}
     addresses = sorted({a for script in works for a in script})
     crashes = fit_crashes(works, addresses)
-    at = {address: number for number, address in enumerate(addresses)}
+    chances, at = crashes.together.chances, {address: number for number, address in enumerate(addresses)}
     assert crashes.alone[at["x@y"]]
-    assert crashes.chances[at[scales[0]], at[inserts[0]]] == 1.0
-    assert crashes.chances[at[scales[0]], at[scales[1]]] == 0.0
-    assert crashes.chances[at[scales[3]], at[inserts[3]]] > crashes.chances[at[scales[1]], at[scales[2]]]
-    assert crashes.brier < crashes.brier_overall
+    assert chances[at[scales[0]], at[inserts[0]]] == 1.0
+    assert chances[at[scales[0]], at[scales[1]]] == 0.0
+    assert chances[at[scales[3]], at[inserts[3]]] > chances[at[scales[1]], at[scales[2]]]
+    assert crashes.together.brier < crashes.together.brier_overall
+
+
+def test_of_a_longer_script_that_fails_one_pair_fails_and_of_one_that_works_none():
+    addresses = [f"scale-literal@config:Config/literal.{name}?by=2.0" for name in "abcdefghijklmn"]
+    works = {(address,): True for address in addresses} | {tuple(addresses[:6]): True, tuple(addresses[6:12]): False}
+    together = fit_crashes(works, addresses).together
+    assert together.overall == pytest.approx(1.5 / (15 + 15 + 10))
+    assert not together.chances[:6, :6].any()
+    assert 0.0 < together.chances[12, 13] < 0.1
+
+
+def test_what_conflicts_is_told_from_what_fails():
+    addresses = [f"scale-literal@config:Config/literal.{name}?by=2.0" for name in "abcd"]
+    a, b, c, _ = addresses
+    works = {(address,): True for address in addresses} | {(a, b): False, (a, c): False}
+    crashes = fit_crashes(works, addresses, {(a, b)})
+    assert crashes.apart.chances[0, 1:3].tolist() == [1.0, 0.0]
+    assert crashes.together.chances[0, 2] == 1.0
+    assert crashes.together.chances[0, 1] < 1.0  # nobody ran it
 
 
 def test_a_duplicate_has_the_metrics_of_what_it_duplicates():

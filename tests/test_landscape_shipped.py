@@ -1,11 +1,17 @@
 """The landscapes that ship: of the targets as they ship, whole, and with something to find."""
 
+import math
+import statistics
+from random import Random
+
 import pytest
 
-from harness.landscape.lookup import open_landscape
+from harness.landscape.lookup import TableLandscape, open_landscape
+from harness.landscape.model import read_rows
 from harness.landscape.store import find_landscape, read_landscape
 from harness.landscape.table import provenance_of
 from harness.sources import open_sources
+from mutator.edit import Edit
 from mutator.shipped import default_grammar
 from targets.shipped import shipped_landscapes
 
@@ -31,3 +37,32 @@ def test_something_better_than_the_unedited_target_is_known(name: str):
     sign = open_sources(name).trainable.sign
     assert sign * (landscape.best - landscape.baseline) > 2 * landscape.sd
     assert landscape.value(()) == pytest.approx(landscape.baseline)
+
+
+@pytest.mark.parametrize("name", shipped_landscapes())
+def test_scripts_of_several_edits_fail_as_often_as_those_that_ran(name: str):
+    reading, landscape, draws = read_rows(read_landscape(find_landscape(name))[0]), open_landscape(name), Random(0)
+    ran = [script for script in reading.works if len(script) > 3 and script not in reading.refused]
+    drawn = [_draw(landscape, len(script), draws) for script in ran * 20]
+    failed = statistics.fmean(not reading.works[script] for script in ran)
+    fails = statistics.fmean(math.isnan(landscape.value(script)) for script in drawn)
+    share = (failed * len(ran) + 1) / (len(ran) + 2)
+    assert fails == pytest.approx(failed, abs=3 * math.sqrt(share * (1 - share) / len(ran)))
+
+
+@pytest.mark.parametrize("name", ["digits", "recall", "tabular"])  # where pairs that conflict were recorded
+def test_what_conflicts_is_not_listed_and_has_no_metric(name: str):
+    reading, landscape = read_rows(read_landscape(find_landscape(name))[0]), open_landscape(name)
+    at = {edit.address: edit for edit in landscape.edits}
+    one, other = next(script for script in reading.refused if len(script) == 2)
+    assert at[other] not in landscape.legal([at[one]])
+    assert math.isnan(landscape.value([at[one], at[other]]))
+
+
+def _draw(landscape: TableLandscape, n_edits: int, draws: Random) -> list[Edit]:
+    """Draw a script of edits that have a metric alone."""
+    script: list[Edit] = []
+    while len(script) < n_edits:
+        edit = draws.choice(landscape.legal(script))
+        script += [] if math.isnan(landscape.value([edit])) else [edit]
+    return script

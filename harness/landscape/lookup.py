@@ -31,7 +31,6 @@ from harness.landscape.table import Table, provenance_of
 from harness.sources import open_sources
 from harness.values import TrialError
 from mutator.edit import Edit, parse_edit
-from mutator.kind import Reason
 from mutator.shipped import default_grammar
 from policy.draw import open_stream
 
@@ -75,11 +74,13 @@ class TableLandscape:
         self._rough = _symmetric(draws.standard_normal((len(self.edits), len(self.edits))))
         crashes = reading.crashes
         self._dead = crashes.alone
-        self._broken = _symmetric(draws.random((len(self.edits), len(self.edits)))) < crashes.chances
-        np.fill_diagonal(self._broken, val=False)
+        broken, conflicting = (
+            _symmetric(draws.random(pairs.chances.shape)) < pairs.chances for pairs in (crashes.together, crashes.apart)
+        )
+        sites = np.array([edit.site for edit in self.edits])
+        self._broken, self._apart = broken | conflicting, conflicting | (sites[:, None] == sites)
         self._own = {self._key(s): weight for s, weight in model.given.items() if len(s) > 1}
         self._recorded = {self._key(script): works for script, works in reading.works.items()}
-        self._apart = self._compatible(table)
         self._gains: dict[Numbers, float] = {(): 0.0}
         self._legal: dict[Numbers, tuple[Edit, ...]] = {}
         self._commons: dict[int, float] = {}
@@ -128,7 +129,7 @@ class TableLandscape:
         return self.baseline + self._sign * self.sd * gain
 
     def _following(self, key: Numbers) -> Index:
-        return np.flatnonzero(self._apart[list(key)].all(0)) if key else np.arange(len(self.edits))
+        return np.flatnonzero(~self._apart[list(key)].any(0))
 
     def _gain(self, key: Numbers) -> float:
         """Return the true gain in sd, NaN when there is none."""
@@ -175,15 +176,6 @@ class TableLandscape:
         following = self._following(key)
         liked = self._effects[following] + self._pairs[following][:, list(key)].sum(1)
         return following[np.argsort(-liked, kind="stable")[:_PROMISING]]
-
-    def _compatible(self, table: Table) -> NDArray[np.bool_]:
-        sites = np.array([edit.site for edit in self.edits])
-        apart = sites[:, None] != sites
-        for row in table.rows:
-            if len(row.script) == 2 and isinstance(row.status, Reason):
-                i, j = (self._numbers[address] for address in row.script)
-                apart[i, j] = apart[j, i] = False
-        return np.asarray(apart)
 
 
 def open_landscape(name: str) -> TableLandscape:

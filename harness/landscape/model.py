@@ -11,6 +11,7 @@ from harness.landscape.crashes import Crashes, fit_crashes
 from harness.landscape.noise import Noise, fit_noise
 from harness.landscape.surrogate import Observed, Surrogate, fit_surrogate, observe
 from harness.values import Status
+from mutator.kind import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Reading:
     addresses: tuple[str, ...]  # of the edits, sorted
     metrics: Mapping[Script, Mapping[int, float]]  # of what has a metric; a duplicate has that of what it duplicates
     works: Mapping[Script, bool]  # whether a script has a metric, for all in the table
+    refused: frozenset[Script]  # those of several edits of which there is no program
 
     def observed(self, noise: Noise, *, sign: float) -> Observed:
         """Return what the surrogate is fitted to."""
@@ -42,7 +44,7 @@ class Reading:
     @property
     def crashes(self) -> Crashes:
         """Which scripts have no metric."""
-        return fit_crashes(self.works, self.addresses)
+        return fit_crashes(self.works, self.addresses, self.refused)
 
 
 def read_rows(table: Table) -> Reading:
@@ -67,7 +69,9 @@ def read_rows(table: Table) -> Reading:
     known = set(addresses)
     whole = {script for script in (*metrics, *n_failed) if known.issuperset(script)}
     works = {script: script in metrics for script in sorted(whole)}
-    return Reading(tuple(addresses), {script: metrics[script] for script in sorted(metrics) if script in whole}, works)
+    refused = frozenset(row.script for row in table.rows if isinstance(row.status, Reason) and len(row.script) > 1)
+    found = {script: metrics[script] for script in sorted(metrics) if script in whole}
+    return Reading(tuple(addresses), found, works, refused)
 
 
 def read_costs(table: Table) -> Mapping[Script, float]:
