@@ -22,13 +22,13 @@ from graph.snapshot import Snapshot, python_files, read_snapshot
 from mutator.edit import Edit, EditError, parse_edit, print_script
 from mutator.forbid import Forbidden
 from mutator.grammar import Grammar
-from mutator.merge import merge
+from mutator.merge import conflicts, merge
 from mutator.patch import Patch, difference
 from mutator.protect import protected_slots
 from mutator.shipped import default_grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from graph.code_graph import CodeGraph
 
@@ -120,6 +120,13 @@ class Code:
         patch, promises = merge(self.grammar, self.graph, edits, protected=self._closed)
         changed = patch.apply(self.snapshot.files)
         return self.snapshot.with_files(changed, edit=print_script(edits), promises=promises)
+
+    def conflicts(self, edits: Sequence[Edit]) -> frozenset[tuple[int, int]]:
+        """Return which edits touch the same bytes, so that `apply_together` refuses them: pairs of their numbers, the lower first.
+
+        Raises: SiteGone, Refused, EditError: one of them does not apply; see Grammar.plan.
+        """
+        return conflicts(self.grammar, self.graph, edits, protected=self._closed)
 
     def undo(self) -> Self:
         """Return the code before its last edit.

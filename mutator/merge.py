@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from mutator.intents import EnsureImport, Promise
@@ -50,11 +50,37 @@ def merge(
     return patch, tuple(promises)
 
 
+def conflicts(
+    grammar: Grammar, graph: CodeGraph, edits: Sequence[Edit], *, protected: frozenset[str]
+) -> frozenset[tuple[int, int]]:
+    """Return which edits `merge` would find in conflict: pairs of their numbers, the lower one first.
+
+    Whether the union of two others verifies is not looked at.
+    Raises: SiteGone, EditError: as Grammar.plan does.
+    """
+    touched: dict[str, list[tuple[int, Replacement]]] = {}
+    for number, edit in enumerate(edits):
+        intents = grammar.intents(graph, edit, protected=protected)
+        for path, found in render(graph, (i for i in intents if not isinstance(i, EnsureImport))).files:
+            touched.setdefault(path, []).extend((number, replacement) for replacement in found)
+    return frozenset(
+        (one, other)
+        for found in touched.values()
+        for (one, first), (other, second) in combinations(found, 2)
+        if one != other and _clash(first, second)
+    )
+
+
+def _clash(one: Replacement, other: Replacement) -> bool:
+    """Whether two replacements overlap, or one inserts where the other begins or ends."""
+    apart = one.end < other.start or other.end < one.start
+    touching = not apart and (one.end == other.start or other.end == one.start)
+    return not apart and (not touching or not one.expect or not other.expect)
+
+
 def _claim(claimed: list[tuple[Replacement, str]], replacement: Replacement, path: str, uri: str) -> None:
     for other, owner in claimed:
-        apart = replacement.end < other.start or other.end < replacement.start
-        touching = not apart and (replacement.end == other.start or other.end == replacement.start)
-        if not apart and (not touching or not replacement.expect or not other.expect) and owner != uri:
+        if owner != uri and _clash(replacement, other):
             raise Refused(
                 Reason.CONFLICT,
                 f"{path}: byte {replacement.start}: {owner} and {uri} are in conflict; apply them one after the other",

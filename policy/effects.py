@@ -302,7 +302,7 @@ def vary_runs(lead: float) -> Floats:
     """Return variances (2,) of one run of a program that leads by so many sd, without what all programs on its seed share; sd squared.
 
     One is a share of the unedited target's; the other grows with the distance from it, as in three of the four landscapes that were
-    measured (docs/landscapes.md): by a power of 1.1 to 1.7 of 1 + |lead|, from an eighth to three fifths of the target's variance.
+    measured (docs/landscapes.md): by a power of 1.1 to 1.5 of 1 + |lead|, from an eighth to three fifths of the target's variance.
     """
     return _OWN * np.array((1.0, 1 + min(abs(lead), _FARTHEST)))
 

@@ -30,7 +30,7 @@ def provenance(size: int) -> Provenance:
 
 @cache
 def plan(size: int, seed: int = 0) -> Plan:
-    return plan_of(open_sources("toy").code.edits(), default_grammar(), sign=-1.0, seed=seed, size=size)
+    return plan_of(open_sources("toy").code, sign=-1.0, seed=seed, size=size)
 
 
 def true_gain(script: Script) -> float:

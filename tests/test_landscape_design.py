@@ -7,6 +7,7 @@ import pytest
 
 from harness.landscape.design import PRESERVING_RUN, REPLICATES, missing
 from harness.landscape.table import Stage
+from harness.sources import open_sources
 from tests import landscapes
 
 
@@ -59,6 +60,14 @@ def test_no_script_edits_a_site_twice():
     for row in landscapes.carried_out(600):
         sites = [plan.sites[address] for address in row.script]
         assert len(set(sites)) == len(sites)
+
+
+def test_deep_scripts_are_as_long_as_those_at_the_end_of_a_campaign_and_can_be_applied():
+    code = open_sources("toy").code
+    deep = [row.script for row in landscapes.carried_out(600) if row.stage is Stage.DEEP]
+    lengths = {len(script) for script in deep}
+    assert {7, 8, 9, 10} < lengths <= {*range(7, 17)}
+    assert all(code.apply_together(*script) for script in deep[:10])
 
 
 def test_longer_scripts_have_three_to_six_edits_but_for_the_first_steps_of_walks():

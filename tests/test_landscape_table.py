@@ -41,7 +41,7 @@ def test_a_table_comes_back_from_its_file_to_six_digits_and_is_small(file: Path)
     pairs = list(zip(read.rows, written.rows, strict=True))
     assert all(a.metric == pytest.approx(b.metric, rel=1e-5, nan_ok=True) for a, b in pairs)
     assert (model.noise, model.surrogate) == (landscapes.model().noise, landscapes.model().surrogate)
-    assert file.stat().st_size < 60 * len(read.rows)
+    assert file.stat().st_size < 70 * len(read.rows)
 
 
 @pytest.mark.parametrize(

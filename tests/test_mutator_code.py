@@ -1,5 +1,7 @@
 """The library: scripts that grow, are taken back in part, run together as one transaction, and shrink."""
 
+from itertools import combinations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,6 +85,17 @@ def test_two_edits_of_the_same_bytes_are_in_conflict_and_both_are_named():
     ) as refused:
         code().apply_together(HALVE_LR, "scale-literal@a:/literal.lr?by=2.0")
     assert refused.value.reason is Reason.CONFLICT
+
+
+def test_conflicts_are_found_without_applying():
+    edits = [*{edit.address: edit for edit in code().edits()}.values()]
+    conflicts, refused = code().conflicts(edits), set()
+    for i, j in combinations(range(len(edits)), 2):
+        try:
+            code().edited(edits[i], edits[j])
+        except Refused as error:
+            refused |= {(i, j)} if error.reason is Reason.CONFLICT else set()
+    assert conflicts == refused != set()
 
 
 def test_the_same_edit_twice_is_a_conflict_that_names_it():

@@ -65,7 +65,7 @@ def build(  # noqa: PLR0913 -- the parameters of a command are its options
         refuse_other(
             place, written.provenance, provenance
         )  # before there is a record, or the next call would begin anew
-    plan = plan_of(sources.unrestricted.edits(), grammar, sign=trainable.sign, seed=seed, size=size)
+    plan = plan_of(sources.unrestricted, sign=trainable.sign, seed=seed, size=size)
     with Journal(record, provenance, Environment.look(trainable.limits.threads)) as journal:
         begun = Build(sources, plan, journal)
         if written is not None:

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from harness.landscape.table import Table
     from harness.measure import Runner
     from harness.sources import Sources
-    from mutator.edit import Edit
-    from mutator.grammar import Grammar
+    from mutator.code import Code
     from mutator.kind import Reason
 
 _AHEAD = 1  # runs that wait behind those on the slots, so that no slot waits for the planning
@@ -42,11 +41,12 @@ class Progress:
     n_left: int  # of the stage
 
 
-def plan_of(edits: Iterable[Edit], grammar: Grammar, *, sign: float, seed: int, size: int) -> Plan:
+def plan_of(code: Code, *, sign: float, seed: int, size: int) -> Plan:
     """Make the plan of a target's edits. Equal addresses are one edit."""
-    preserving = grammar.preserving
-    singles = {edit.address: Single(edit.address, edit.kind, edit.site, edit.kind in preserving) for edit in edits}
-    return Plan(tuple(singles.values()), sign, seed, size)
+    edits, preserving = tuple({edit.address: edit for edit in code.edits()}.values()), code.grammar.preserving
+    singles = tuple(Single(edit.address, edit.kind, edit.site, edit.kind in preserving) for edit in edits)
+    pairs = (sorted((edits[i].address, edits[j].address)) for i, j in code.conflicts(edits))
+    return Plan(singles, sign, seed, size, frozenset(map(tuple, pairs)))
 
 
 class Build:

@@ -1,8 +1,8 @@
 """Which scripts have no metric: known for what was tried, a chance for pairs of edits that were not.
 
-A script has none when one of its edits has none alone, or two have none together. There are two ways for two edits to have none: the
-program fails, or there is no such program because they touch the same bytes. In a campaign the second is no trial lost, since the edits
-of a program are listed anew; so the two are told apart. What three edits do that no two do is not modelled.
+A script has none when one of its edits has none alone, when two have none together, or when all together take too long: each edit doubles
+the CPU time so many times, and beyond so many doublings runs were ended. What else three edits do that no two do is not modelled.
+Edits that touch the same bytes are not meant: there is no such program, and the mutator knows which they are.
 
 The chance of a pair is that of its two kinds, drawn towards that of all pairs where few were tried. In a script that works all pairs do;
 in one of more than two edits that does not, one of its pairs does not, and nobody knows which.
@@ -10,10 +10,10 @@ in one of more than two edits that does not, one of its pairs does not, and nobo
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb
+from itertools import accumulate, combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy as np
 from mutator.edit import parse_edit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,42 +34,42 @@ _PRIOR = 4.0  # pairs that the chance of all pairs counts as much as
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """Pairs of M edits that both are possible alone, and not always together."""
+class Crashes:
+    """Edits and pairs of M edits."""
 
-    chances: Array  # (M, M) that two are not; 0 or 1 where it was tried
+    alone: NDArray[np.bool_]  # (M,) edits that have no metric
+    chances: Array  # (M, M) that two edits that both have a metric have none together; 0 or 1 where it was tried
     overall: float  # of a pair that says nothing
     n_tried: int  # pairs, each for itself
     brier: float  # mean squared error of the chance of each of these, from the others
     brier_overall: float  # the same for one chance for all
 
 
-@dataclass(frozen=True, slots=True)
-class Crashes:
-    """M edits."""
+def fit_limit(works: Mapping[Script, bool], doublings: Mapping[Script, float]) -> float:
+    """Return beyond how many doublings, which its edits have alone, a script of several edits takes too long; infinite where none did.
 
-    alone: NDArray[np.bool_]  # (M,) edits that have no metric
-    together: Pairs  # that have none
-    apart: Pairs  # of which there is no program
+    works: whether it ended in time, of those that did or took too long. doublings: of scripts of one edit.
+    """
+    several = sorted((add_up(script, doublings), ok) for script, ok in works.items() if len(script) > 1)
+    wrong = list(accumulate((1 if ok else -1 for _, ok in reversed(several)), initial=sum(not ok for _, ok in several)))
+    least = min(range(len(wrong)), key=wrong.__getitem__)
+    return [-math.inf, *(doubled for doubled, _ in several)][-least - 1] if least else math.inf
 
 
-def fit_crashes(works: Mapping[Script, bool], addresses: Sequence[str], refused: Collection[Script] = ()) -> Crashes:
-    """Fit to which scripts have a metric; of those that were refused there is no program."""
+def add_up(script: Script, doublings: Mapping[Script, float]) -> float:
+    """Return how many times the edits of a script double the CPU time, if each does what it does alone."""
+    return sum(doublings.get((address,), 0.0) for address in script)
+
+
+def fit_crashes(works: Mapping[Script, bool], addresses: Sequence[str]) -> Crashes:
+    """Fit to which scripts had a metric, of those that ran."""
     numbers = {address: number for number, address in enumerate(addresses)}
+    kinds = [parse_edit(address).kind for address in addresses]
     dead = {script[0] for script, ok in works.items() if len(script) == 1 and not ok}
-    alone = np.array([address in dead for address in addresses], bool)
-    live = {script: ok for script, ok in works.items() if dead.isdisjoint(script)}
-    ran = {script: ok for script, ok in live.items() if script not in refused}
-    possible = {script: script not in refused for script in live}
-    return Crashes(alone, _fit_pairs(ran, numbers), _fit_pairs(possible, numbers))
-
-
-def _fit_pairs(possible: Mapping[Script, bool], numbers: Mapping[str, int]) -> Pairs:
-    """Fit to scripts that are possible, and that are not."""
-    kinds = [parse_edit(address).kind for address in numbers]
-    known = {pair: ok for script, ok in possible.items() if ok or len(script) == 2 for pair in _pairs(script, numbers)}
-    failed = [len(script) for script, ok in possible.items() if not ok]
-    overall = (len(failed) + 0.5) / (len(known) + sum(comb(n, 2) for n in failed if n > 2) + 10.0)
+    live = {script: ok for script, ok in works.items() if len(script) > 1 and dead.isdisjoint(script)}
+    known = {pair: ok for script, ok in live.items() if ok or len(script) == 2 for pair in _pairs(script, numbers)}
+    failed = [len(script) for script, ok in live.items() if not ok]
+    overall = (len(failed) + 0.5) / (len(known) + sum(math.comb(n, 2) for n in failed if n > 2) + 10.0)
     n_known, n_failed = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for at, ok in known.items():
         n_known[_kinds(kinds, at)] += 1
@@ -78,11 +78,13 @@ def _fit_pairs(possible: Mapping[Script, bool], numbers: Mapping[str, int]) -> P
     for at in combinations(range(len(kinds)), 2):
         of = _kinds(kinds, at)
         chances[at] = float(not known[at]) if at in known else _chance(n_known[of], n_failed[of], overall)
-    run = [at for script in possible if len(script) == 2 for at in _pairs(script, numbers)]
+    run = [at for script in live if len(script) == 2 for at in _pairs(script, numbers)]
     fails = np.array([not known[at] for at in run], float)
     left_out = [(n_known[_kinds(kinds, at)] - 1, n_failed[_kinds(kinds, at)] - (not known[at])) for at in run]
     by_others = np.array([_chance(*counts, overall) for counts in left_out])
-    return Pairs(chances + chances.T, overall, len(run), _brier(by_others, fails), _brier(np.array(overall), fails))
+    alone = np.array([address in dead for address in addresses], bool)
+    errors = (_brier(each, fails) for each in (by_others, np.array(overall)))
+    return Crashes(alone, chances + chances.T, overall, len(run), *errors)
 
 
 def _brier(chances: Array, fails: Array) -> float:

@@ -5,12 +5,13 @@ Stages, each after the one before, because what is worth measuring depends on wh
 1. baseline: the unedited target on seeds 0 to 7. What else runs, runs on one of these, so every gain is taken on one seed.
 2. singles: all edits of the target, alone, on seed 0. Of kinds that preserve what is computed only a sample runs.
 3. repeats: some of the best, of the worse and of those between, on two more seeds each: how noise grows and what of it is shared.
-4. pairs: all of the best edits with each other; at random, each kind as likely; of a good one with one that did nothing.
-5. longer: walks as a greedy campaign would take them, of up to six edits, and random subsets of the best edits.
-6. confirmed: the best scripts on two more seeds. The best of many is lucky on the seed that chose it.
+4. deep: random scripts of 7 to 16 edits, as long as those at the end of a campaign: most edits of them good, some that did nothing.
+5. pairs: all of the best edits with each other; at random, each kind as likely; of a good one with one that did nothing.
+6. longer: walks as a greedy campaign would take them, of up to six edits, and random subsets of the best edits.
+7. confirmed: the best scripts on two more seeds. The best of many is lucky on the seed that chose it.
 
-Edits at one site are never combined. A smaller size takes less of the later stages; one that does not hold all singles takes
-some of them, in a random order.
+Edits at one site are never combined, in deep scripts none that conflict either: long ones drawn at random nearly always do. A smaller
+size takes less of the later stages; one that does not hold all singles takes some of them, in a random order.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _NEUTRAL_SD = 1.0  # what changes less did nothing
 _WALK_ROUNDS, _WALK_WIDTH = 5, 3  # a walk tries so many edits per step, and takes the best if it is better
 _SUBSET_POOL = 30
 _WALK_GOOD = 0.7  # of the edits that a walk tries, share of good ones
+_DEEP_AT_MOST = 120  # scripts
+_DEEP_EDITS = (7, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Plan:
     sign: float  # +1.0 where more is better
     seed: int
     size: int  # runs in all
+    conflicts: frozenset[Script] = frozenset()  # pairs of addresses, sorted
 
     def stream(self, purpose: str, number: int = 0) -> Random:
         """Return the random stream of one purpose."""
@@ -133,6 +137,7 @@ class _Sizes:
 
     singles: int
     repeated: int  # scripts
+    deep: int
     pairs: int
     walks: int
     subsets: int
@@ -146,14 +151,15 @@ def _sizes(plan: Plan) -> _Sizes:
     singles, rest = min(n_singles, room), max(0, room - n_singles)
     repeated = min(rest // 8, _REPEATED_AT_MOST)
     confirmed = rest // 33
-    rest -= 2 * (repeated + confirmed)
+    deep = min(rest // 4, _DEEP_AT_MOST)
+    rest -= 2 * (repeated + confirmed) + deep
     pairs = rest // 2
     walks = (rest - pairs) // 2 // (_WALK_ROUNDS * _WALK_WIDTH)
-    return _Sizes(singles, repeated, pairs, walks, rest - pairs - walks * _WALK_ROUNDS * _WALK_WIDTH, confirmed)
+    return _Sizes(singles, repeated, deep, pairs, walks, rest - pairs - walks * _WALK_ROUNDS * _WALK_WIDTH, confirmed)
 
 
 def _steps(plan: Plan) -> Iterator[Callable[[Plan, Seen], tuple[Wanted, ...]]]:
-    yield from (_baseline, _singles, _repeats, _pairs, _subsets)
+    yield from (_baseline, _singles, _repeats, _deep, _pairs, _subsets)
     for number in range(_WALK_ROUNDS):
         yield partial(_walk_round, number=number)
     yield _confirmed
@@ -194,6 +200,30 @@ def _repeats(plan: Plan, seen: Seen) -> tuple[Wanted, ...]:
         for number, single in enumerate(chosen)
         for more in range(2)
     )
+
+
+def _deep(plan: Plan, seen: Seen) -> tuple[Wanted, ...]:
+    wanted, (good, neutral) = _sizes(plan).deep, _split(plan, seen)
+    stream, scripts = plan.stream("deep"), dict[Script, None]()
+    for _ in _tries(wanted if good else 0):
+        if len(scripts) >= wanted:
+            break
+        script = _draw_deep(plan, stream, (good, neutral or good), stream.randint(*_DEEP_EDITS))
+        if len(script) >= _DEEP_EDITS[0]:
+            scripts[script] = None
+    return tuple(Wanted(Stage.DEEP, script, 0) for script in scripts)
+
+
+def _draw_deep(plan: Plan, stream: Random, pools: tuple[Sequence[Single], Sequence[Single]], n_edits: int) -> Script:
+    """Draw edits that can be applied together, at most so many."""
+    chosen: list[Single] = []
+    for _ in _tries(n_edits):
+        if len(chosen) == n_edits:
+            break
+        more = stream.choice(pools[stream.random() >= _WALK_GOOD])
+        if _fit([*chosen, more]) and all(_script(more, other) not in plan.conflicts for other in chosen):
+            chosen.append(more)
+    return _script(*chosen)
 
 
 def _pairs(plan: Plan, seen: Seen) -> tuple[Wanted, ...]:

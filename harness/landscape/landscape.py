@@ -60,7 +60,7 @@ class Landscape(Protocol):
         ...
 
     def legal(self, script: Sequence[Edit]) -> tuple[Edit, ...]:
-        """Return the edits that may follow: at no site that the script edits, in no known conflict with it."""
+        """Return the edits that may follow: at no site that the script edits, in no conflict with it."""
         ...
 
     def value(self, script: Sequence[Edit]) -> float:

@@ -5,7 +5,9 @@
   to gain about as much. It is drawn once for each pair of edits, so that scripts that share pairs share it: the landscape is as rough as
   the surrogate is wrong, and no rougher. Above the best that was recorded it may rise by one such error at most: what nobody measured is
   no discovery.
-- It has no metric where one of its edits has none, or where a pair has none; pairs that were not tried are drawn by their kinds.
+- It has no metric where one of its edits has none, or a pair (pairs that were not tried are drawn by their kinds), or where its edits add
+  up to more CPU time than a run may take.
+- There is no program of two edits at one site, or that touch the same bytes; neither is among the edits that may follow the other.
 - What is ruined is ruined: no value is lower than RUINED, whatever a diverged run measured.
 - Nothing is beyond what the target's manifest calls plausible: no bits below none.
 - A run adds noise: a part for its seed that all programs share, a part of its own. Either is no larger than the way to that bound.
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.landscape.kernel import effects_of
-from harness.landscape.model import Model, read_rows
+from harness.landscape.model import Model, read_costs, read_rows
 from harness.landscape.store import find_landscape, read_landscape
 from harness.landscape.surrogate import RUINED, likeness
 from harness.landscape.table import Table, provenance_of
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from graph.code_graph import CodeGraph
+    from mutator.code import Code
 
     Array = NDArray[np.float64]
     Numbers = tuple[int, ...]  # of the edits of a script, sorted
@@ -53,15 +56,15 @@ _PROMISING = 40  # edits that a search tries after a script
 class TableLandscape:
     """A table with its model, ready to be asked; see harness.landscape.landscape."""
 
-    def __init__(self, table: Table, model: Model, graph: CodeGraph) -> None:
-        """Stand on a table and the graph of its target.
+    def __init__(self, table: Table, model: Model, code: Code) -> None:
+        """Stand on a table and its target.
 
         Raises: TrialError: the graph lacks a site of the table.
         """
         reading, provenance = read_rows(table), table.provenance
-        self.name, self.graph, self.direction = provenance.target, graph, provenance.direction
+        self.name, self.graph, self.direction = provenance.target, code.graph, provenance.direction
         self.baseline, self.sd = model.noise.baseline, model.noise.sd
-        self.edits = tuple(_anchored(address, graph) for address in reading.addresses)
+        self.edits = tuple(_anchored(address, code.graph) for address in reading.addresses)
         self._noise, self._surrogate, self._sign = model.noise, model.surrogate, provenance.sign
         self._numbers = {address: number for number, address in enumerate(reading.addresses)}
         observed = reading.observed(model.noise, sign=self._sign)
@@ -74,11 +77,12 @@ class TableLandscape:
         self._rough = _symmetric(draws.standard_normal((len(self.edits), len(self.edits))))
         crashes = reading.crashes
         self._dead = crashes.alone
-        broken, conflicting = (
-            _symmetric(draws.random(pairs.chances.shape)) < pairs.chances for pairs in (crashes.together, crashes.apart)
-        )
-        sites = np.array([edit.site for edit in self.edits])
-        self._broken, self._apart = broken | conflicting, conflicting | (sites[:, None] == sites)
+        self._apart = _apart(code, self.edits)
+        self._broken = (_symmetric(draws.random(crashes.chances.shape)) < crashes.chances) | self._apart
+        np.fill_diagonal(self._broken, val=False)
+        doublings = read_costs(table)
+        self._doublings = np.array([doublings.get((address,), 0.0) for address in reading.addresses])
+        self._limit = reading.limit(doublings)
         self._own = {self._key(s): weight for s, weight in model.given.items() if len(s) > 1}
         self._recorded = {self._key(script): works for script, works in reading.works.items()}
         self._gains: dict[Numbers, float] = {(): 0.0}
@@ -95,7 +99,7 @@ class TableLandscape:
         return self._metric(max(self._gain(self._climb(start)) for start in [(), *starts]))
 
     def legal(self, script: Sequence[Edit]) -> tuple[Edit, ...]:
-        """Return the edits that may follow: at no site of the script, in no recorded conflict with it."""
+        """Return the edits that may follow: at no site of the script, in no conflict with it."""
         key = self._key(edit.address for edit in script)
         if key not in self._legal:
             self._legal[key] = tuple(self.edits[number] for number in self._following(key))
@@ -139,14 +143,17 @@ class TableLandscape:
 
     def _look_up(self, key: Numbers) -> float:
         works = self._recorded.get(key)
-        if works is None and (self._dead[list(key)].any() or self._broken[np.ix_(key, key)].any()):
-            return math.nan
-        if works is False:
+        if works is False or (works is None and self._fails(list(key))):
             return math.nan
         expected = float(self._effects[list(key)].sum() + self._pairs[np.ix_(key, key)].sum() / 2)
         more = self._surrogate.own * self._own.get(key, 0.0) if works else self._residual(key, expected)
         gain = min(max(float(self._surrogate.link.unbend(np.array(expected + more))), RUINED), self._noise.most)
         return gain if works else self._held(gain)
+
+    def _fails(self, key: Sequence[int]) -> bool:
+        """Whether a script that was not recorded has no metric."""
+        pairs, too_long = self._broken[np.ix_(key, key)], len(key) > 1 and self._doublings[key].sum() > self._limit
+        return bool(self._dead[key].any() or pairs.any() or too_long)
 
     def _residual(self, key: Numbers, expected: float) -> float:
         """Return the residual of a script that was not recorded, on the link's scale: one per edit alone, else one per pair."""
@@ -190,7 +197,16 @@ def open_landscape(name: str) -> TableLandscape:
     now = provenance_of(sources.trainable, sources.snapshot, default_grammar(), seed=0, size=0)
     if differences := table.provenance.differences(now):
         raise TrialError(f"{path}: was measured with other {' and '.join(differences)}; build it again")
-    return TableLandscape(table, model, sources.graph)
+    return TableLandscape(table, model, sources.unrestricted)
+
+
+def _apart(code: Code, edits: Sequence[Edit]) -> NDArray[np.bool_]:
+    """Return which edits are at one site or touch the same bytes: (M, M)."""
+    sites = np.array([edit.site for edit in edits])
+    apart = sites[:, None] == sites
+    for pair in code.conflicts(edits):
+        apart[pair] = apart[pair[::-1]] = True
+    return np.asarray(apart)
 
 
 def _anchored(address: str, graph: CodeGraph) -> Edit:

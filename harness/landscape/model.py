@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from harness.landscape.crashes import Crashes, fit_crashes
+from harness.landscape.crashes import Crashes, fit_crashes, fit_limit
 from harness.landscape.noise import Noise, fit_noise
 from harness.landscape.surrogate import Observed, Surrogate, fit_surrogate, observe
 from harness.values import Status
@@ -36,6 +36,7 @@ class Reading:
     metrics: Mapping[Script, Mapping[int, float]]  # of what has a metric; a duplicate has that of what it duplicates
     works: Mapping[Script, bool]  # whether a script has a metric, for all in the table
     refused: frozenset[Script]  # those of several edits of which there is no program
+    late: frozenset[Script]  # those that took too long
 
     def observed(self, noise: Noise, *, sign: float) -> Observed:
         """Return what the surrogate is fitted to."""
@@ -43,8 +44,13 @@ class Reading:
 
     @property
     def crashes(self) -> Crashes:
-        """Which scripts have no metric."""
-        return fit_crashes(self.works, self.addresses, self.refused)
+        """Which scripts have no metric, of those that ended in time."""
+        out = {script for script in self.refused | self.late if len(script) > 1}
+        return fit_crashes({script: ok for script, ok in self.works.items() if script not in out}, self.addresses)
+
+    def limit(self, doublings: Mapping[Script, float]) -> float:
+        """Return how many doublings of CPU time are too many."""
+        return fit_limit({s: s not in self.late for s, ok in self.works.items() if ok or s in self.late}, doublings)
 
 
 def read_rows(table: Table) -> Reading:
@@ -70,8 +76,11 @@ def read_rows(table: Table) -> Reading:
     whole = {script for script in (*metrics, *n_failed) if known.issuperset(script)}
     works = {script: script in metrics for script in sorted(whole)}
     refused = frozenset(row.script for row in table.rows if isinstance(row.status, Reason) and len(row.script) > 1)
+    late = frozenset(
+        row.script for row in table.rows if row.status is Status.TIMEOUT and not works.get(row.script, True)
+    )
     found = {script: metrics[script] for script in sorted(metrics) if script in whole}
-    return Reading(tuple(addresses), found, works, refused)
+    return Reading(tuple(addresses), found, works, refused, late)
 
 
 def read_costs(table: Table) -> Mapping[Script, float]:

@@ -14,7 +14,6 @@ from harness.landscape.table import Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from harness.landscape.crashes import Pairs
     from harness.landscape.model import Model
     from harness.landscape.table import Script, Table
 
@@ -73,15 +72,10 @@ def to_json(facts: Facts) -> Mapping[str, Any]:
         "cpu_s": sum(row.cpu_s for row in table.rows),
         "noise": asdict(model.noise),
         "surrogate": {**asdict(model.surrogate), "link": link},
-        "crashes": _facts_of(crashes.together),
-        "conflicts": _facts_of(crashes.apart),
+        "crashes": {name: getattr(crashes, name) for name in ("overall", "n_tried", "brier", "brier_overall")},
         "best": [asdict(each) for most in ((1, 1), (2, 2), (3, 99)) for each in facts.best(*most)],
         "histogram": [asdict_bin(*each) for each in _histogram(facts)],
     }
-
-
-def _facts_of(pairs: Pairs) -> Mapping[str, float]:
-    return {name: getattr(pairs, name) for name in ("overall", "n_tried", "brier", "brier_overall")}
 
 
 def asdict_bin(low: float, high: float, n_singles: int, n_others: int) -> Mapping[str, float | None]:
@@ -157,8 +151,7 @@ def _model_lines(facts: Facts) -> Iterator[str]:
         yield f"           {each.n_edits:<2} edits  n {each.n:<5,}  rmse {each.rmse:6.2f} sd  rank {each.rank:5.2f}  {each.predictor}"
     if not surrogate.errors:
         yield "           none: fewer than 10 scripts of several edits were measured"
-    for name, said, pairs in (("crashes", "fail together", crashes.together), ("conflicts", "conflict", crashes.apart)):
-        yield (
-            f"{name:<9}  {pairs.overall:.1%} of pairs of edits that run alone {said}; Brier {pairs.brier:.3f} by kinds, "
-            f"{pairs.brier_overall:.3f} by that share ({pairs.n_tried:,} pairs)"
-        )
+    yield (
+        f"crashes    {crashes.overall:.1%} of pairs of edits that run alone; Brier {crashes.brier:.3f} by kinds, "
+        f"{crashes.brier_overall:.3f} by that share ({crashes.n_tried:,} pairs)"
+    )

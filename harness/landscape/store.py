@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.landscape.table import Script
 
 _KEY = b"codegraft.landscape"
-_FORMAT = 2  # of the file; a higher one is refused by an older codegraft
+_FORMAT = 3  # of the file; a higher one is refused by an older codegraft
 _DIGITS = 6
 
 

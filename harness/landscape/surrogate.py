@@ -13,6 +13,7 @@ Source: Rasmussen and Williams 2006, chapter 2; block-wise leaving out from one 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ _KNEES = (3.0, 10.0)
 _CEILINGS = (1.5, 3.0)  # times the best gain
 _HUGE = 1e12
 _LEAST_HELD_OUT = 10  # scripts; below, nothing is said about errors
+LENGTHS = (1, 2, 6)  # edits: scripts up to one of these are alike, and longer ones
 EXPECTED = (
     -3.0,
     3.0,
@@ -85,7 +87,7 @@ class Error:
     """How wrong predictions of held-out scripts are."""
 
     predictor: str
-    n_edits: str  # which scripts: "2" or "3+"
+    n_edits: str  # which scripts: "2", "3-6" or "7+"
     n: int
     rmse: float  # sd
     rank: float  # Spearman's correlation
@@ -98,7 +100,7 @@ class Surrogate:
     link: Link
     weights: tuple[float, ...]  # of the kernels
     own: float  # variance of what a script of several edits does beyond them
-    residuals: tuple[tuple[Quantiles, ...], ...]  # of errors, noise apart: of one edit, two, more; by EXPECTED
+    residuals: tuple[tuple[Quantiles, ...], ...]  # of errors, noise apart: by LENGTHS and by EXPECTED
     errors: tuple[Error, ...]
 
     def residual(self, n_edits: int, expected: float, normal: float) -> float:
@@ -110,7 +112,7 @@ class Surrogate:
         return float(np.sqrt(np.mean(np.square(self._quantiles(n_edits, expected)))))
 
     def _quantiles(self, n_edits: int, expected: float) -> Quantiles:
-        return self.residuals[min(n_edits, 3) - 1][int(_cell(self.link.unbend(np.array(expected))))]
+        return self.residuals[bisect_left(LENGTHS, n_edits)][int(_cell(self.link.unbend(np.array(expected))))]
 
 
 def observe(
@@ -245,7 +247,8 @@ class Fold:
         """Return how far predictions are off; where too few scripts say it, as with an edit less, or nearer to nothing."""
         left, n_edits, cells = self.targets - predicted, self.observed.n_edits, _cell(self.link.unbend(predicted))
         rows: list[tuple[Quantiles, ...]] = []
-        for group in (n_edits == 1, n_edits == 2, n_edits > 2):
+        for length in range(len(LENGTHS) + 1):
+            group = np.searchsorted(LENGTHS, n_edits) == length
             row: list[Quantiles] = []
             for cell in range(len(EXPECTED) + 1):
                 members = group & (cells == cell)
@@ -268,7 +271,7 @@ class Fold:
             "additive in the metric": self.observed.scripts @ _alone(self.observed, Link()),
             "unedited target": np.zeros(len(predicted)),
         }
-        for name, group in (("2", n_edits == 2), ("3+", n_edits > 2)):
+        for name, group in (("2", n_edits == 2), ("3-6", (n_edits > 2) & (n_edits < 7)), ("7+", n_edits > 6)):
             if group.sum() >= _LEAST_HELD_OUT:
                 for predictor, gains in predictors.items():
                     possible = np.minimum(gains[group], self.observed.most)

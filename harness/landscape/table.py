@@ -40,6 +40,7 @@ class Stage(StrEnum):
     BASELINE = "baseline"
     SINGLES = "singles"
     REPEATS = "repeats"
+    DEEP = "deep"
     PAIRS = "pairs"
     LONGER = "longer"
     CONFIRMED = "confirmed"
