@@ -47,13 +47,14 @@ def read_played(path: Path) -> Iterator[Played]:
 
 
 def real_tables(path: Path) -> Iterator[Iterator[str]]:
-    """Say what campaigns gained, target by target, with the seeds that all policies have."""
+    """Say what campaigns gained, target by target, with the seeds that all policies have, at least two."""
     found = sorted(read_searched(path), key=lambda each: each.seed)
     for target in dict.fromkeys(each.target for each in found):
         here = [each for each in found if each.target == target]
         shared = set.intersection(*({e.seed for e in here if e.policy == name} for name in {e.policy for e in here}))
         paired = [each for each in here if each.seed in shared]
-        yield table_of(f"{open_target(target).metric} of {target}", paired, "random")
+        if len(shared) > 1:
+            yield table_of(f"{open_target(target).metric} of {target}", paired, "random")
 
 
 def shares(standings: Standings) -> Iterator[str]:

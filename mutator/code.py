@@ -121,12 +121,12 @@ class Code:
         changed = patch.apply(self.snapshot.files)
         return self.snapshot.with_files(changed, edit=print_script(edits), promises=promises)
 
-    def conflicts(self, edits: Sequence[Edit]) -> frozenset[tuple[int, int]]:
+    def conflicts(self, edits: Sequence[Edit | str]) -> frozenset[tuple[int, int]]:
         """Return which edits touch the same bytes, so that `apply_together` refuses them: pairs of their numbers, the lower first.
 
         Raises: SiteGone, Refused, EditError: one of them does not apply; see Grammar.plan.
         """
-        return conflicts(self.grammar, self.graph, edits, protected=self._closed)
+        return conflicts(self.grammar, self.graph, tuple(map(_edit, edits)), protected=self._closed)
 
     def undo(self) -> Self:
         """Return the code before its last edit.
