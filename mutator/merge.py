@@ -12,11 +12,12 @@ from mutator.render import render
 from mutator.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from graph.code_graph import CodeGraph
     from mutator.edit import Edit
     from mutator.grammar import Grammar
+    from mutator.intents import Intent
     from mutator.patch import Replacement
 
 
@@ -40,9 +41,8 @@ def merge(
         intents = grammar.intents(graph, edit, protected=protected)
         promises += (f"{i.unit}: {i.property}" for i in intents if isinstance(i, Promise))
         imports += (intent for intent in intents if isinstance(intent, EnsureImport))
-        for path, replacements in render(graph, (i for i in intents if not isinstance(i, EnsureImport))).files:
-            for replacement in replacements:
-                _claim(claimed.setdefault(path, []), replacement, path, edit.uri)
+        for path, replacement in _replace(graph, intents):
+            _claim(claimed.setdefault(path, []), replacement, path, edit.uri)
     own = [(path, replacement) for path, found in claimed.items() for replacement, _ in found]
     top = [(path, r) for path, found in render(graph, imports).files for r in found]
     patch = make_patch((*own, *top))
@@ -61,14 +61,20 @@ def conflicts(
     touched: dict[str, list[tuple[int, Replacement]]] = {}
     for number, edit in enumerate(edits):
         intents = grammar.intents(graph, edit, protected=protected)
-        for path, found in render(graph, (i for i in intents if not isinstance(i, EnsureImport))).files:
-            touched.setdefault(path, []).extend((number, replacement) for replacement in found)
+        for path, replacement in _replace(graph, intents):
+            touched.setdefault(path, []).append((number, replacement))
     return frozenset(
         (one, other)
         for found in touched.values()
         for (one, first), (other, second) in combinations(found, 2)
         if one != other and _clash(first, second)
     )
+
+
+def _replace(graph: CodeGraph, intents: Sequence[Intent]) -> Iterator[tuple[str, Replacement]]:
+    """Walk what intents replace, file by file, but for imports, which edits share."""
+    for path, replacements in render(graph, (i for i in intents if not isinstance(i, EnsureImport))).files:
+        yield from ((path, replacement) for replacement in replacements)
 
 
 def _clash(one: Replacement, other: Replacement) -> bool:

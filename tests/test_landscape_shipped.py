@@ -64,6 +64,15 @@ def test_what_was_refused_is_what_conflicts_and_is_not_listed(name: str):
         assert math.isnan(landscape.value(edits)) or not apart
 
 
+@pytest.mark.parametrize("name", shipped_landscapes())
+def test_edits_that_conflict_have_no_metric_together_though_nobody_recorded_it(name: str):
+    landscape = open_landscape(name)
+    one = landscape.edits[0]
+    apart = {*landscape.edits} - {one, *landscape.legal([one])}
+    assert apart
+    assert all(math.isnan(landscape.value([one, other])) for other in apart)
+
+
 def _draw(landscape: TableLandscape, pool: Sequence[Edit], n_edits: int, draws: Random) -> list[Edit]:
     """Draw a script of edits that can be applied together."""
     script: list[Edit] = []

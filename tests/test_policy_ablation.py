@@ -18,7 +18,7 @@ from policy.memory import Memory
 from policy.network import EditNetwork, collate
 from policy.observe import Observation, hide, observe
 from policy.options import open_options
-from policy.ppo import Design
+from policy.ppo import ALONE_EACH, Design, PpoPolicy
 from policy.protocol import Scene
 from policy.testing import Result
 from tests.test_policy_searches import root
@@ -53,6 +53,13 @@ def test_hidden_beliefs_and_relations_are_gone_and_nothing_else():
     assert torch.equal(hide(seen, "beliefs").options[:, :-4], seen.options[:, :-4])
     assert same(hide(seen, "relations"), replace(seen, relations=0 * seen.relations))
     assert seen.relations.any()
+
+
+def test_where_nothing_is_picked_each_trial_is_the_networks():
+    scene = Scene(root(), (root(),), ALONE_EACH, 20)
+    designs = [Design(reranked=False, scripts=False, alone=alone) for alone in (True, False)]
+    assert len({PpoPolicy(0, design=design).propose(scene, 3) for design in designs}) == 1
+    assert len({PpoPolicy(0, design=Design(alone=alone)).propose(scene, 1) for alone in (True, False)}) == 2
 
 
 def test_what_no_observation_has_cannot_be_hidden():
