@@ -45,12 +45,17 @@ class Bad:
     after: str = ""  # that run when the checkpoint is written
     latest_s: float = _LATEST_S
 
+    @property
+    def wall_s(self) -> float:
+        """How long the run may take: of what must end for another reason, twice as long, since the machine may be loaded."""
+        return _WALL_S if Status.TIMEOUT in self.statuses else 2 * _WALL_S
 
-def write_target(folder: Path, lines: str, after: str = "") -> Path:
+
+def write_target(folder: Path, lines: str, after: str = "", wall_s: float = _WALL_S) -> Path:
     """Write the toy target with small limits, and lines of its own around the training."""
     shutil.copytree(_TOY, folder)
     manifest = folder / "codegraft.toml"
-    limits = f"wall_s = {_WALL_S}\nmemory_mb = {_MEMORY_MB}\noutput_kb = 1000\n"
+    limits = f"wall_s = {wall_s}\nmemory_mb = {_MEMORY_MB}\noutput_kb = 1000\n"
     manifest.write_text(manifest.read_text().replace("wall_s = 20.0\n", limits))
     train = folder / "train.py"
     before, call, rest = train.read_text().partition(_SCRIPT)
@@ -119,7 +124,7 @@ def misbehave(bad: Bad, folder: Path, _: Pace) -> Found:
     """Run a training that misbehaves."""
     mark = f"codegraft-mark-{os.getpid()}"
     lines = f"os.environ['FAULT_MARK'] = {mark!r}\n{bad.lines}"
-    watched, context = Watched(write_target(folder / "target", lines, bad.after)), ExitStack()
+    watched, context = Watched(write_target(folder / "target", lines, bad.after, bad.wall_s)), ExitStack()
     context.enter_context(watched.runner)
     watched.start().join(_WAIT_S)
     violations = [*watched.violations(bad.statuses, latest_s=bad.latest_s)]
