@@ -145,8 +145,8 @@ def _tpe() -> Space:
 
 
 def _gp() -> Space:
-    from policy.effects import Kernel  # noqa: PLC0415
     from policy.gp import GpPolicy, Tuning  # noqa: PLC0415
+    from policy.kernel import Kernel  # noqa: PLC0415
 
     shared = ("kind", "site", "place", "content", "kind_content", "edit", "slope", "bow")
 

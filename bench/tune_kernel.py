@@ -24,7 +24,8 @@ from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
 from mutator.shipped import default_grammar
 from policy.catalogue import Catalogue
-from policy.effects import Experience, Kernel, bend, log_expected_improvement, read_gain
+from policy.effects import Experience, bend, log_expected_improvement, read_gain
+from policy.kernel import Kernel
 from policy.options import MARGIN
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from harness.values import TrialError
 from mutator.shipped import default_grammar
 from policy.checkpoint import Schooling
 from policy.draw import open_stream
-from policy.effects import FAILED_GAIN, Kernel, bend
+from policy.effects import FAILED_GAIN, bend
+from policy.kernel import Kernel
 from policy.make import make_ppo
 from policy.options import MARGIN
 from policy.ppo import Design

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from policy.lineage import UNEDITED
 from policy.traits import describe
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
     from graph.code_graph import CodeGraph
     from mutator.edit import Edit
-    from policy.effects import Belief, Effects, Kernel
+    from policy.effects import Belief, Effects
+    from policy.kernel import Kernel
+    from policy.lineage import Key
     from policy.prior import Prior
     from policy.traits import Floats, Ints, Traits
 
@@ -27,21 +30,23 @@ class Catalogue:
         self._rows: dict[Edit, int] = {}
         self._traits: Traits | None = None
         self._shared: dict[Kernel, tuple[Ints, Floats]] = {}  # (U,) edits that were tried, (U, M) covariances with them
-        self._beliefs: dict[Kernel, tuple[Effects, Belief]] = {}
+        self._beliefs: dict[Kernel, tuple[Effects, dict[Key, Belief]]] = {}  # by the program that is edited
 
     def describe(self, edits: Sequence[Edit]) -> Traits:
         """Return the traits of edits, at least one."""
         rows, traits = self._find(edits)
         return traits[rows]
 
-    def believe(self, effects: Effects, edits: Sequence[Edit]) -> tuple[Floats, Floats]:
-        """Return means and deviations of the effects of edits: (len(edits),) each."""
+    def believe(self, effects: Effects, edits: Sequence[Edit], program: Key = UNEDITED) -> tuple[Floats, Floats]:
+        """Return means and deviations of the effects of edits of a program: (len(edits),) each."""
         rows, traits = self._find(edits)
-        known, belief = self._beliefs.get(effects.kernel, (None, None))
-        if belief is None or known is not effects or len(belief.mean) < len(traits):
-            belief = effects.believe(traits, self._compare(effects, traits))
-            self._beliefs[effects.kernel] = effects, belief
-        return belief.mean[rows], belief.deviation[rows]
+        known, beliefs = self._beliefs.get(effects.kernel, (None, {}))
+        if known is not effects:
+            beliefs = {}
+        if program not in beliefs or len(beliefs[program].mean) < len(traits):
+            beliefs[program] = effects.believe(traits, program, self._compare(effects, traits))
+        self._beliefs[effects.kernel] = effects, beliefs
+        return beliefs[program].mean[rows], beliefs[program].deviation[rows]
 
     def _find(self, edits: Sequence[Edit]) -> tuple[list[int], Traits]:
         """Return the rows of edits, with the traits of all: those that are new here are described first."""

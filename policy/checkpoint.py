@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from policy.content import CHOICE_WIDTH, SITE_WIDTH
-from policy.effects import Kernel
+from policy.kernel import Kernel
 from policy.prior import Points, Prior
 from policy.protocol import PolicyError
 

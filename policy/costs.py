@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from policy.effects import Deaf, Effects, Experience, Kernel, cumulate
+from policy.effects import Effects, Experience, cumulate
+from policy.kernel import Deaf, Kernel
 
 if TYPE_CHECKING:
     from policy.protocol import Tried
@@ -47,6 +48,7 @@ class CostKernel(Kernel):
     any_bow: float = 0.004
     length: float = 0.3
     noise: float = 0.1
+    carry: float = 1.0  # what an edit costs it costs on any program
     trust: float = 0.3
     mean: float = 0.0
     mean_bow: float = 0.0

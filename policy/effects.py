@@ -1,29 +1,34 @@
-"""What edits are worth, by an exact Gaussian process: a program gains the sum of what its edits gain.
+"""What edits are worth, by an exact Gaussian process: a step gains the sum of what its edits gain on the program that it starts from.
 
 Two edits are expected to do alike where they share kind, site, unit, content; the choices of one number are points of one curve, low on
-both sides; what other targets say of them (policy.prior) is trusted as far as the trials bear it out. A trial tells the sum of the
-effects of its script, so that scripts of several edits teach as much as single ones.
+both sides; what other targets say of them (policy.prior) is trusted as far as the trials bear it out (policy.kernel). On another program
+an edit is expected to do less alike, the more edits the two are apart. A trial tells the sum of the effects of its script, so that
+scripts of several edits teach as much as single ones.
 
 Gains are in standard deviations of the unedited target, and bent: one edit of a hundred does not set the scale of all others, and what is
 ruined is ruined, however much.
 
-Source: Rasmussen and Williams 2006, algorithm 2.1 and eq. 5.8; Duvenaud et al. 2011 (arXiv:1112.4394) for sums of kernels.
-Not covered: interactions of edits, which count as noise.
+Source: Rasmussen and Williams 2006, algorithm 2.1 and eq. 5.8.
+Not covered: which edits interact. What the edits of one step do together counts as noise.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from policy.lineage import UNEDITED, apart
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from policy.traits import Floats, Ints, Traits
+    from policy.kernel import Kernel
+    from policy.lineage import Key
+    from policy.traits import Floats, Traits
 
     # Of a measurement (2,): where noise does not grow with the distance from the unedited target, and where it does.
     Variances = Sequence[float] | Floats
@@ -40,104 +45,9 @@ _STOPPED = (-1.0, (1.0, 1.0))  # bent gain and variances of a run that was stopp
 _OWN = 0.5  # share of the variance between seeds that is a program's own
 _FARTHEST = 40.0  # sd
 _KNEE = 3.0  # sd: gains beyond it count by their logarithm, and no loss counts more
-_VARIANCES = (
-    "any",
-    "kind",
-    "site",
-    "unit",
-    "place",
-    "content",
-    "kind_content",
-    "edit",
-    "number",
-    "slope",
-    "bow",
-    "any_bow",
-)
 _LEAST_VARIANCE = 1e-9
 _ROOT_2PI = math.sqrt(2 * math.pi)
 _FAR = -6.0  # deviations below which the tail is computed by its series
-
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """Variances of bent effects, by what edits share. The means are those of an edit about which nothing is known.
-
-    The values are those with which good edits of synthetic tasks are found soon (python -m bench.tune_kernel).
-    """
-
-    any: float = 0.05
-    kind: float = 0.7
-    site: float = 0.1
-    unit: float = 0.03
-    place: float = 0.65  # a kind at a site
-    content: float = 0.2
-    kind_content: float = 0.4
-    edit: float = 0.1
-    number: float = 0.25  # as edit, of a point on a curve
-    slope: float = 0.045  # per doubling, squared
-    bow: float = 0.01
-    any_bow: float = 0.04
-    length: float = 0.4  # squared distance of contents at which likeness has fallen to 1/e
-    noise: float = 0.15  # of a step beside that of its runs: what its edits do together, which stays with the program
-    trust: float = 0.3  # of how much a promise is worth, which is one unit of effect per unit at first
-    mean: float = -0.65
-    mean_bow: float = -0.35  # per squared doubling
-
-    def shrink(self, share: float) -> Kernel:
-        """Return the kernel of effects of which a prior leaves this share of the variances open."""
-        return replace(self, **{name: share * getattr(self, name) for name in _VARIANCES})
-
-    def promised(self, traits: Traits) -> Floats:
-        """Return what other targets say of the effects: (M,)."""
-        return traits.promise
-
-    def expect(self, traits: Traits) -> Floats:
-        """Return the mean effect of each edit before any trial: (M,)."""
-        return self.expect_unpromised(traits) + self.promised(traits)
-
-    def expect_unpromised(self, traits: Traits) -> Floats:
-        """Return the mean effect of each edit where no other target says anything: (M,)."""
-        return np.where(np.isnan(traits.doublings), self.mean, self.mean_bow * np.nan_to_num(traits.doublings) ** 2)
-
-    def covary(self, one: Traits, other: Traits) -> Floats:
-        """Return the covariances (M, N) of the effects of two lists of edits."""
-        kind, site = _equal(one.kinds, other.kinds), _equal(one.sites, other.sites)
-        near = np.exp(-_squared_distances(one.content, other.content) / self.length)
-        place, edit = kind * site, _equal(one.edits, other.edits)
-        words = self.any + self.kind * kind + self.site * site + self.unit * _equal(one.units, other.units)
-        words += self.place * place + (self.content + self.kind_content * kind) * near + self.edit * edit
-        x, y = np.nan_to_num(one.doublings)[:, None], np.nan_to_num(other.doublings)
-        curves = self.slope * x * y * (place + near / 2) + (self.bow * place + self.any_bow) * (x * y) ** 2
-        curves += self.number * edit
-        are_numbers = [~np.isnan(traits.doublings) for traits in (one, other)]
-        both = are_numbers[0][:, None] & are_numbers[1]
-        neither = ~are_numbers[0][:, None] & ~are_numbers[1]
-        found: Floats = np.where(both, curves, np.where(neither, words, 0.0))
-        return found + self.trust * self.promised(one)[:, None] * self.promised(other)
-
-    def vary(self, traits: Traits) -> Floats:
-        """Return the variances of the effects: (M,)."""
-        words = self.any + self.kind + self.site + self.unit + self.place + self.content + self.kind_content + self.edit
-        squares = np.nan_to_num(traits.doublings) ** 2
-        curves = 1.5 * self.slope * squares + (self.bow + self.any_bow) * squares**2 + self.number
-        return np.where(np.isnan(traits.doublings), words, curves) + self.trust * self.promised(traits) ** 2
-
-
-class Deaf:
-    """What makes a kernel listen to no other target."""
-
-    __slots__ = ()
-
-    def promised(self, traits: Traits) -> Floats:
-        """Return that nothing is said: (M,)."""
-        return np.zeros(len(traits))
-
-
-class Unpromised(Deaf, Kernel):
-    """The kernel of a campaign that knows of no other target."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +88,16 @@ class Experience:
         self._gains: list[float] = []
         self._variances: list[Variances] = []
         self._runs: list[Runs] = []
+        self._programs: list[Key] = []
         self._shared: dict[Kernel, Floats] = {}  # (U, U) covariances of their effects, as of the last fit with each
 
     def __len__(self) -> int:
         return len(self._gains)
 
-    def add(self, script: Traits, effect: float, variances: Variances, runs: Runs = ()) -> None:
-        """Take note of what the effects of a script's edits were measured to add up to.
+    def add(
+        self, script: Traits, effect: float, variances: Variances, runs: Runs = (), program: Key = UNEDITED
+    ) -> None:
+        """Take note of what the effects of a script's edits on a program were measured to add up to.
 
         The variances are of what no other trial shares; the runs of a program disturb all trials that end or begin at it.
         """
@@ -198,23 +111,29 @@ class Experience:
         self._gains.append(effect)
         self._variances.append(variances)
         self._runs.append(runs)
+        self._programs.append(program)
 
     def fit(self, kernel: Kernel) -> Effects:
         """Fit the process to the newest trials."""
         if self._traits is None:
-            return Effects(kernel, None, np.zeros((0, 0)), np.zeros((0, 0)), np.zeros(0), 1.0, np.zeros(0))
-        traits = self._traits
-        every = np.zeros((len(self), len(traits)))
-        for row, script in enumerate(self._scripts):
-            every[row, list(script)] = 1.0
-        made_of, expected, covariances = every[-MAX_TRIALS:], kernel.expect(traits), self._covary(kernel, traits)
-        left = np.array(self._gains[-MAX_TRIALS:]) - made_of @ expected
+            return Effects(kernel, None, np.zeros((0, 0)), (), np.zeros((0, 0)), np.zeros(0), 1.0, np.zeros(0))
+        every, newest = self._made_of(self._traits), slice(-MAX_TRIALS, None)
+        expected, made_of, programs = every @ kernel.expect(self._traits), every[newest], self._programs[newest]
+        shared = every @ self._covary(kernel, self._traits) @ made_of.T * kernel.liken(apart(self._programs, programs))
         noises = self._noises(len(made_of)) + kernel.noise * np.eye(len(made_of))
-        scale, share, root, weights = _likeliest(made_of @ covariances @ made_of.T, noises, left)
+        left = np.array(self._gains[newest]) - expected[newest]
+        scale, share, root, weights = _likeliest(shared[newest], noises, left)
         surprise = root.T @ weights
-        steps = every @ (expected + scale * covariances @ (made_of.T @ surprise))
-        steps[-MAX_TRIALS:] += share * kernel.noise * surprise
-        return Effects(kernel, traits, made_of, root, weights, scale, steps)
+        steps = expected + scale * shared @ surprise
+        steps[newest] += share * kernel.noise * surprise
+        return Effects(kernel, self._traits, made_of, tuple(programs), root, weights, scale, steps)
+
+    def _made_of(self, traits: Traits) -> Floats:
+        """Return which of the edits each trial tried: (N, U) zeros and ones."""
+        found = np.zeros((len(self), len(traits)))
+        for row, script in enumerate(self._scripts):
+            found[row, list(script)] = 1.0
+        return found
 
     def _noises(self, n: int) -> Floats:
         """Return the covariances (2, n, n) of what disturbs the newest trials."""
@@ -243,26 +162,27 @@ class Effects:
     kernel: Kernel
     tried: Traits | None  # (U,)
     made_of: Floats  # (N, U) zeros and ones
+    programs: tuple[Key, ...]  # (N,) that the trials edited
     root: Floats  # (N, N) the inverse of the Cholesky factor of the trials' covariances with noise
     weights: Floats  # (N,) root times what is left of the gains without the mean
     scale: float
     steps: Floats  # what each script of the experience is believed to have gained: its edits, and what they do together
 
-    def believe(self, traits: Traits, known: Floats | None = None) -> Belief:
-        """Return the belief about edits; the kernel's covariances of what was tried with them, (U, M), may be known."""
-        explained = self._explain(traits, known)
+    def believe(self, traits: Traits, program: Key = UNEDITED, known: Floats | None = None) -> Belief:
+        """Return the belief about edits of a program; the kernel's covariances of what was tried with them, (U, M), may be known."""
+        explained = self._explain(traits, program, known)
         variance = self.scale * self.kernel.vary(traits) - (explained**2).sum(0)
         mean = self.kernel.expect(traits) + explained.T @ self.weights
         return Belief(mean, np.sqrt(np.maximum(variance, _LEAST_VARIANCE)))
 
-    def foresee(self, traits: Traits) -> Joint:
-        """Return the belief about edits together."""
-        explained = self._explain(traits)
+    def foresee(self, traits: Traits, program: Key = UNEDITED) -> Joint:
+        """Return the belief about edits of a program together."""
+        explained = self._explain(traits, program)
         covariance = self.scale * self.kernel.covary(traits, traits) - explained.T @ explained
         return Joint(self.kernel.expect(traits) + explained.T @ self.weights, covariance)
 
-    def awaiting(self, script: Traits) -> Effects:
-        """Return the belief while a script is under way: as sure as if it had measured what is expected of it, and no other.
+    def awaiting(self, script: Traits, program: Key = UNEDITED) -> Effects:
+        """Return the belief while a script on a program is under way: as sure as if it had measured what is expected of it, and no other.
 
         Source: Ginsbourger et al. 2010 (Kriging is well-suited to parallelize optimization), the Kriging believer.
         """
@@ -275,19 +195,21 @@ class Effects:
         made_of = np.zeros((n + 1, len(columns)))
         made_of[:n, : self.made_of.shape[1]] = self.made_of
         made_of[n, [columns[int(edit)] for edit in script.edits]] = 1.0
-        explained = self._explain(script).sum(1)
+        explained = self._explain(script, program).sum(1)
         own = self.scale * self.kernel.covary(script, script).sum() + _AWAITED + self.kernel.noise
         left = math.sqrt(own - explained @ explained)
         root = np.zeros((n + 1, n + 1))
         root[:n, :n], root[n, :n], root[n, n] = self.root, -(explained @ self.root) / left, 1 / left
-        return Effects(self.kernel, tried, made_of, root, np.append(self.weights, 0.0), self.scale, self.steps)
+        programs, weights = (*self.programs, program), np.append(self.weights, 0.0)
+        return Effects(self.kernel, tried, made_of, programs, root, weights, self.scale, self.steps)
 
-    def _explain(self, traits: Traits, known: Floats | None = None) -> Floats:
-        """Return (N, M): what the trials say about each edit."""
+    def _explain(self, traits: Traits, program: Key, known: Floats | None = None) -> Floats:
+        """Return (N, M): what the trials say about each edit of a program."""
         if self.tried is None:
             return np.zeros((0, len(traits)))
         shared = self.kernel.covary(self.tried, traits) if known is None else known
-        return np.asarray(self.scale * self.root @ (self.made_of @ shared))
+        alike = self.kernel.liken(apart(self.programs, [program]))
+        return np.asarray(self.scale * self.root @ (self.made_of @ shared * alike))
 
 
 def read_gain(gain: float, variances: Variances | None) -> tuple[float, Variances]:
@@ -348,12 +270,3 @@ def _likeliest(shared: Floats, noises: Floats, left: Floats) -> tuple[float, flo
         if likelihood > best:
             best, found = likelihood, (scale, share, root, weights)
     return found
-
-
-def _equal(one: Ints, other: Ints) -> Floats:
-    return np.asarray(one[:, None] == other, np.float64)
-
-
-def _squared_distances(left: Floats, right: Floats) -> Floats:
-    squares: Floats = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
-    return np.maximum(squares, 0.0)

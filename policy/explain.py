@@ -111,9 +111,8 @@ def sum_up(
         rows[by(edit)].append(row)
     if not rows:
         return {}
-    traits = insight.describe(program, edits)
-    means = insight.effects.believe(traits).mean
-    learned = means - insight.effects.kernel.expect(traits)
+    means, _ = insight.believe(program, edits)
+    learned = means - insight.effects.kernel.expect(insight.describe(program, edits))
     return {name: Finding(len(at), float(means[at].mean()), float(learned[at].mean())) for name, at in rows.items()}
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from policy.draw import open_stream
-from policy.effects import Kernel
 from policy.insight import Insight, replay
+from policy.kernel import Kernel
 from policy.options import N_PARENTS, open_options, rank
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import numpy as np
 
 from policy.catalogue import Catalogue
 from policy.costs import Costs, log_chance
-from policy.effects import Effects, Experience, Joint, Kernel, Unpromised, read_gain, slope, vary_runs
+from policy.effects import Effects, Experience, Joint, read_gain, slope, vary_runs
+from policy.kernel import Kernel, Unpromised
 from policy.lineage import Lineage, key_of
 from policy.protocol import PolicyError
 from policy.tally import identify
@@ -51,7 +52,7 @@ class Insight:
         self._refused: set[int] = set()  # programs that were better, and not kept
         self._moves: dict[int, Move] = {}  # what was proposed, by the number of its trial
         self._made_now: set[Key] = set()  # the programs that are under way at the scene that was seen last
-        self._awaited: list[Traits] = []  # and the scripts that make them
+        self._awaited: list[tuple[Traits, Key]] = []  # and the scripts that make them, with what each is an edit of
         self._unedited: frozenset[str] = frozenset()  # slots of the unedited target
         self._ran_on: dict[int, list[Edit]] = {}  # edits that were measured alone, by program
 
@@ -63,7 +64,9 @@ class Insight:
         numbers = [number for number in range(scene.n_known + 1, scene.number) if number in self._moves]
         under_way = [move for move in map(self._moves.__getitem__, numbers) if move.parent in parents]
         self._made_now = {key_of((*self.lineage.scripts[move.parent], *move.script)) for move in under_way}
-        awaited = [self.describe(parents[move.parent], move.script) for move in under_way]
+        awaited = [
+            (self.describe(parents[move.parent], move.script), self._key(parents[move.parent])) for move in under_way
+        ]
         self._effects = None if awaited or self._awaited else self._effects
         self._awaited = awaited
 
@@ -78,7 +81,7 @@ class Insight:
 
     def new_edits(self, parent: Parent) -> list[Edit]:
         """List the edits of a program that no trial has made of it or is about to."""
-        known = key_of(self.lineage.scripts[parent.number])
+        known = self._key(parent)
         made = self.lineage.tried | self._made_now
         explored = {edit[:3] for key in made if len(key) == len(known) + 1 and key > known for edit in key - known}
         sites = {site for _, site, _ in explored}
@@ -122,7 +125,9 @@ class Insight:
             (program, sign * slope(gain) * np.sqrt(vary_runs(lead) / self._n_runs[program]))
             for program, lead, sign in runs
         ]
-        self._experience.add(script, *read_gain(gain, None if trial.stopped else (0.0, 0.0)), disturbed)
+        self._experience.add(
+            script, *read_gain(gain, None if trial.stopped else (0.0, 0.0)), disturbed, self._key(parent)
+        )
         if trial.ok:
             self._steps[trial.number] = (trial.parent, len(self._experience) - 1)
             if len(trial.script) == 1:
@@ -133,7 +138,7 @@ class Insight:
         """The process, fitted to all trials, and aware of those under way."""
         if self._effects is None:
             fitted = self._experience.fit(self._kernel)
-            self._effects = reduce(Effects.awaiting, self._awaited, fitted)
+            self._effects = reduce(lambda effects, step: effects.awaiting(*step), self._awaited, fitted)
         return self._effects
 
     def without_promises(self) -> Insight:
@@ -168,7 +173,7 @@ class Insight:
 
     def believe(self, parent: Parent, edits: Sequence[Edit]) -> tuple[Floats, Floats]:
         """Return means and deviations of what edits of a program gain: (len(edits),) each."""
-        return self._catalogue(parent).believe(self.effects, self._told(parent, edits))
+        return self._catalogue(parent).believe(self.effects, self._told(parent, edits), self._key(parent))
 
     def log_chances(self, parent: Parent, edits: Sequence[Edit]) -> Floats:
         """Return the log of the chance that a program with one edit more costs no more than a program that is kept may: (len(edits),)."""
@@ -181,13 +186,16 @@ class Insight:
         """Return what edits of a program, at least one, gain together, and what they cost where that matters."""
         traits, n = self.describe(parent, edits), len(edits)
         free = self.room(parent) == math.inf
-        return self.effects.foresee(traits), (
+        return self.effects.foresee(traits, self._key(parent)), (
             Joint(np.zeros(n), np.zeros((n, n))) if free else self._costs.effects.foresee(traits)
         )
 
     def room(self, parent: Parent) -> float:
         """Return by how many doublings of its cost a program is below what one that is kept may cost; infinite where that is no matter."""
         return math.log2(self._most_cost) - self._costs.spent(parent.number)
+
+    def _key(self, parent: Parent) -> Key:
+        return key_of(self.lineage.scripts[parent.number])
 
     def _catalogue(self, parent: Parent) -> Catalogue:
         found = self._catalogues.pop(id(parent.graph), None) or Catalogue(parent.graph, self._prior)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from policy.tally import identify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mutator.edit import Edit
     from policy.protocol import Tried
+    from policy.traits import Floats
 
-    Key = frozenset[tuple[object, ...]]
+Key = frozenset[tuple[object, ...]]
+UNEDITED: Key = frozenset()
 
 
 class Lineage:
@@ -45,3 +49,15 @@ def key_of(script: Iterable[Edit]) -> Key:
         key.add((*identify(edit), at[edit.site]))
         at[edit.site] += 1
     return frozenset(key)
+
+
+def apart(programs: Sequence[Key], others: Sequence[Key]) -> Floats:
+    """Return how many edits one of two programs has and the other has not: (len(programs), len(others))."""
+    columns = {edit: column for column, edit in enumerate(dict.fromkeys(edit for key in programs for edit in key))}
+    one, other = (np.zeros((len(keys), len(columns))) for keys in (programs, others))
+    for made_of, keys in ((one, programs), (other, others)):
+        for row, key in enumerate(keys):
+            made_of[row, [columns[edit] for edit in key if edit in columns]] = 1.0
+    sizes, other_sizes = (np.array([len(key) for key in keys], np.float64) for keys in (programs, others))
+    found: Floats = sizes[:, None] + other_sizes - 2 * one @ other.T
+    return found

@@ -12,8 +12,8 @@ from bench.ablation import TRAINED, VARIANTS
 from bench.tune_kernel import Task, judge
 from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
-from policy.effects import Kernel
 from policy.insight import Insight
+from policy.kernel import Kernel
 from policy.memory import Memory
 from policy.network import EditNetwork, collate
 from policy.observe import Observation, hide, observe

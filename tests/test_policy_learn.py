@@ -9,8 +9,8 @@ from graph.build import build_graph
 from graph.snapshot import Snapshot
 from mutator.edit import Edit
 from policy.draw import draw_without_replacement, open_stream
-from policy.effects import Kernel
 from policy.insight import Insight
+from policy.kernel import Kernel
 from policy.learn import Step, block, estimate_advantages, improve, renormalise, roll_out, scale_advantages
 from policy.memory import Memory
 from policy.network import EditNetwork, collate

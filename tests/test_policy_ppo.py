@@ -25,9 +25,9 @@ from mutator.shipped import default_grammar
 from policy.checkpoint import ABOUT, FORMAT, Schooling
 from policy.content import encode_edits
 from policy.draw import open_stream
-from policy.effects import Kernel
 from policy.gp import GpPolicy
 from policy.insight import Insight
+from policy.kernel import Kernel
 from policy.options import MAX_OPTIONS, limit, open_options
 from policy.ppo import Design, PpoPolicy
 from policy.prior import fit_prior

@@ -10,7 +10,8 @@ import pytest
 
 from graph.snapshot import Snapshot
 from mutator.code import Code
-from policy.effects import Experience, Kernel, bend, read_gain, slope
+from policy.effects import Experience, bend, read_gain, slope
+from policy.kernel import Kernel
 from policy.prior import fit_prior
 from policy.testing import SOURCE
 from policy.traits import Traits, describe
