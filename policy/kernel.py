@@ -40,7 +40,7 @@ class Kernel:
     bow: float = 0.01
     any_bow: float = 0.04
     length: float = 0.4  # squared distance of contents at which likeness has fallen to 1/e
-    noise: float = 0.15  # of a step beside that of its runs: what its edits do together, which stays with the program
+    noise: float = 0.05  # of a step beside that of its runs: what its edits do together, which stays with the program
     carry: float = 0.5  # correlation of an edit's effects on two programs that have little in common
     fade: float = 4.0  # edits by which two programs differ, at which the rest of the correlation has fallen to 1/e
     trust: float = 0.3  # of how much a promise is worth, which is one unit of effect per unit at first

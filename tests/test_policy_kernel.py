@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from mutator.edit import Edit
 from policy.costs import CostKernel
 from policy.effects import Effects, Experience, read_gain
+from policy.explain import sum_up
 from policy.insight import Insight
 from policy.kernel import Kernel
 from policy.lineage import UNEDITED, Key, apart, key_of
-from policy.protocol import Scene
+from policy.protocol import Move, Scene
 from policy.testing import Program, Result
 from policy.traits import Traits, describe
 from tests.test_policy_searches import root
@@ -93,21 +94,35 @@ def test_to_await_a_trial_on_a_program_is_to_have_measured_there_what_was_expect
         assert np.allclose(measured.deviation, expected.deviation)
 
 
-def test_a_policy_knows_on_which_program_an_edit_was_tried():
-    """Trials of one edit: it gained on the unedited target, and lost on a program that has three others."""
+def searched(*trials: tuple[int, float]) -> tuple[Insight, Program]:
+    """What is known after trials of one edit, each on the unedited target (0) or a program with three others (1), and that program."""
     script = tuple({edit.site: edit for edit in EDITS if edit.site != RATE.site}.values())[:3]
-    made = Program(1, script, root().graph, EDITS)
-    insight = Insight(Kernel())
+    made, insight = Program(1, script, root().graph, EDITS), Insight(Kernel())
     insight.see(Scene(root(), (root(),), 1, 100))
     insight.learn(Result(1, script, 0.0, 0, 0.0))
     insight.see(Scene(root(), (root(), made), 2, 100, 1))
-    for number in (2, 4):
-        insight.learn(Result(number, (RATE,), 1.0, 0, 5.0))
-        insight.learn(Result(number + 1, (RATE,), -1.0, 1, -5.0))
+    for number, (parent, lead) in enumerate(trials, 2):
+        insight.learn(Result(number, (RATE,), 1.0, parent, lead))
+    return insight, made
+
+
+def test_a_policy_knows_on_which_program_an_edit_was_tried():
+    insight, made = searched((0, 5.0), (1, -5.0), (0, 5.0), (1, -5.0))
     here, there = (insight.believe(each, [RATE])[0][0] for each in (root(), made))
     assert here > there + 1.0
     joint, _ = insight.foresee(made, [RATE])
     assert joint.mean[0] == pytest.approx(there)
+    found = sum_up(insight, made, [RATE], lambda edit: edit.kind)
+    assert found[RATE.kind].effect == pytest.approx(there)
+
+
+def test_what_is_under_way_on_a_program_makes_surest_of_that_program():
+    insight, made = searched()
+    scene = Scene(root(), (root(), made), 2, 100, 1)
+    insight.propose(scene, [Move(1, (RATE,))])
+    insight.see(replace(scene, number=3))
+    here, there = (insight.believe(each, [RATE])[1][0] for each in (root(), made))
+    assert there < 0.95 * here
 
 
 @given(st.lists(SOME, min_size=1, max_size=5), st.lists(SOME, min_size=1, max_size=5))
