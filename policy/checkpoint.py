@@ -93,6 +93,10 @@ def _read_kernel(path: Path, about: Mapping[str, Any]) -> Kernel:
         raise PolicyError(f"{path}: its kernel cannot be read ({error}); use a file that codegraft saved") from error
     if not all(math.isfinite(value) for value in asdict(kernel).values()):
         raise PolicyError(f"{path}: its kernel is not finite; use a file that codegraft saved")
+    if not kernel.is_sound:
+        raise PolicyError(
+            f"{path}: its kernel has variances or distances that are none; use a file that codegraft saved"
+        )
     return kernel
 
 

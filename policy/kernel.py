@@ -24,7 +24,8 @@ _VARIANCES = (
 class Kernel:
     """Variances of bent effects, by what edits share. The means are those of an edit about which nothing is known.
 
-    The values are those with which good edits of synthetic tasks are found soon (python -m bench.tune_kernel).
+    The values are those with which good edits of synthetic tasks are found soon (python -m bench.tune_kernel). Such tasks cannot tell
+    `noise`, `carry` and `fade`: docs/policy.md, section 8.
     """
 
     any: float = 0.05
@@ -46,6 +47,12 @@ class Kernel:
     trust: float = 0.3  # of how much a promise is worth, which is one unit of effect per unit at first
     mean: float = -0.65
     mean_bow: float = -0.35  # per squared doubling
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it gives covariances: no variance is negative, distances are positive, and a correlation is one."""
+        variances = (getattr(self, name) for name in (*_VARIANCES, "noise", "trust"))
+        return min(variances) >= 0 and self.length > 0 and self.fade > 0 and 0 <= self.carry <= 1
 
     def shrink(self, share: float) -> Kernel:
         """Return the kernel of effects of which a prior leaves this share of the variances open."""

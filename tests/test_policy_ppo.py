@@ -410,6 +410,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line_and_changes_nothi
         ({"any": "x"}, "its kernel cannot be read"),
         ({"any": math.inf}, "its kernel is not finite"),
         ({"no": 1}, "its kernel cannot be read"),
+        ({"length": 0.0}, "variances or distances that are none"),
+        ({"fade": 0.0}, "variances or distances that are none"),
+        ({"carry": 1.5}, "variances or distances that are none"),
+        ({"edit": -0.1}, "variances or distances that are none"),
     ],
 )
 def test_a_kernel_that_makes_no_sense_is_refused(tmp_path, kernel, said):
