@@ -25,7 +25,7 @@ from harness.landscape.synthetic import Family, generate
 from mutator.shipped import default_grammar
 from policy.catalogue import Catalogue
 from policy.effects import Experience, bend, log_expected_improvement, read_gain
-from policy.kernel import Kernel
+from policy.kernel import VARIANCES, Kernel
 from policy.options import MARGIN
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ if TYPE_CHECKING:
 
 SEARCHED, HELD_OUT = 9100, 9200  # seeds of the first families; the benchmark's are small
 _KINDS = tuple((rho, noise) for rho in (0.0, 0.4, 0.7) for noise in (0.5, 1.0))
-_VARIANCES = (
-    *("any", "kind", "site", "unit", "place", "content"),
-    *("kind_content", "edit", "number", "slope", "bow", "any_bow", "noise"),
-)
+_VARIANCES = (*VARIANCES, "noise")
 _AFTER = (25, 50, 100)
 _N_BEST = 3
 _NOISE = 4 / 3  # variance of a run beside three of the unedited target

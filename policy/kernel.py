@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from policy.traits import Floats, Ints, Traits
 
-_VARIANCES = (
+VARIANCES = (
     *("any", "kind", "site", "unit", "place", "content", "kind_content", "edit"),
     *("number", "slope", "bow", "any_bow"),
 )
@@ -51,12 +51,12 @@ class Kernel:
     @property
     def is_sound(self) -> bool:
         """Whether it gives covariances: no variance is negative, distances are positive, and a correlation is one."""
-        variances = (getattr(self, name) for name in (*_VARIANCES, "noise", "trust"))
+        variances = (getattr(self, name) for name in (*VARIANCES, "noise", "trust"))
         return min(variances) >= 0 and self.length > 0 and self.fade > 0 and 0 <= self.carry <= 1
 
     def shrink(self, share: float) -> Kernel:
         """Return the kernel of effects of which a prior leaves this share of the variances open."""
-        return replace(self, **{name: share * getattr(self, name) for name in _VARIANCES})
+        return replace(self, **{name: share * getattr(self, name) for name in VARIANCES})
 
     def promised(self, traits: Traits) -> Floats:
         """Return what other targets say of the effects: (M,)."""
