@@ -4,7 +4,7 @@
 them one in which nothing differs, `imitation`), plays all variants on the tasks of `codegraft bench policies`, and prints what each part is
 worth: by how much the whole is ahead without it. Networks and walks that are in --out are neither trained nor played again.
 
-Not here: the terms of the reward that read sources, which walks leave out. `[reward]` of a manifest turns them off in a campaign.
+Walks leave out the terms of the reward that read sources; here they are added, one by one and both (bench.reading).
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.policy_tables import leads, read_played
+from bench.reading import reading
 from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, plan_jobs, play, play_all, play_with, schooling_for
 from harness.benchmark.table import stand
+from harness.landscape.walk import Walk
 from harness.pretrain import Plan, schooling_of, take_lessons
 from policy.checkpoint import Schooling
 from policy.make import SHIPPED, make_ppo
@@ -28,6 +30,7 @@ from policy.observe import hide
 from policy.ppo import Design
 from policy.school import Lesson, imitate
 from targets.shipped import shipped_landscapes
+from targets.wishes import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +43,7 @@ class Variant:
     design: Design = field(default_factory=Design)
     trained: str = "ppo"  # whose network: a variant's, or "" for one that knows nothing
     prior: str = "right"  # or "wrong", one of other tasks; or "none"
+    weights: Weights | None = None  # of a reward that reads sources
 
 
 VARIANTS = {
@@ -57,6 +61,9 @@ VARIANTS = {
     "no history": Variant(Design(hidden="history"), "no history"),
     "no graph bias": Variant(Design(hidden="relations"), "no graph bias"),
     "flat head": Variant(Design(flat=True), "flat head"),
+    "with novelty": Variant(weights=Weights(complexity=0.0)),
+    "with complexity": Variant(weights=Weights(novelty=0.0)),
+    "with both": Variant(weights=Weights()),
 }
 _OTHERS = ("gp",)
 TRAINED = tuple(name for name, variant in VARIANTS.items() if variant.trained == name != "ppo")
@@ -119,7 +126,7 @@ def play_variant(folder: Path, job: Job) -> Played:
     checkpoint = SHIPPED if variant.trained == "ppo" else _file(folder, variant.trained) if variant.trained else None
     policy = make_ppo(job.seed, checkpoint, variant.design)
     policy.take(_schooling(variant.prior, job.task))
-    return play_with(policy, job)
+    return play_with(policy, job, Walk if variant.weights is None else reading(job.task.target, variant.weights))
 
 
 def _schooling(prior: str, task: Task) -> Schooling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import torch
 
 from bench.ablation import TRAINED, VARIANTS
+from bench.reading import reading
 from bench.tune_kernel import Task, judge
 from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
+from harness.landscape.walk import Walk
 from policy.insight import Insight
 from policy.kernel import Kernel
 from policy.memory import Memory
@@ -19,8 +22,9 @@ from policy.network import EditNetwork, collate
 from policy.observe import Observation, hide, observe
 from policy.options import open_options
 from policy.ppo import ALONE_EACH, Design, PpoPolicy
-from policy.protocol import Scene
+from policy.protocol import Move, Scene
 from policy.testing import Result
+from targets.wishes import Weights
 from tests.test_policy_searches import root
 
 torch.set_num_threads(1)
@@ -86,6 +90,30 @@ def test_a_trained_variant_is_played_with_the_network_that_saw_what_it_sees():
     blind = {name for name, variant in VARIANTS.items() if variant.design.hidden or variant.design.flat}
     assert blind <= set(TRAINED)
     assert Design() == VARIANTS["ppo"].design
+
+
+def test_a_walk_that_reads_sources_pays_for_what_is_novel_and_charges_for_what_grows():
+    landscape = generate(read_ground("bytelm"), Family(77, rho=0.4, noise=0.5), 0)
+    plain, reads = Walk(landscape, 0, 9), reading("bytelm", Weights())(landscape, 0, 9)
+    runs = [
+        e for e in landscape.edits if math.isfinite(landscape.value([e])) and landscape.value([e]) != landscape.baseline
+    ]
+    grown, scaled = (next(e for e in runs if e.kind == kind) for kind in ("insert-norm", "scale-literal"))
+    terms = []
+    for edit in (grown, scaled):
+        before, after = (walk.play(Move(0, (edit,))).reward.terms for walk in (plain, reads))
+        assert dict(before)["metric"] == dict(after)["metric"]
+        assert dict(before)["novelty"] == dict(before)["complexity"] == 0.0
+        terms.append(dict(after))
+    assert terms[0]["complexity"] < 0.0 == terms[1]["complexity"]
+    assert terms[0]["novelty"] == 0.25 > terms[1]["novelty"] > 0.0
+
+
+def test_what_crashes_is_not_read():
+    landscape = generate(read_ground("bytelm"), Family(77, rho=0.4, noise=0.5, crashes=0.5), 0)
+    crash = next(edit for edit in landscape.edits if math.isnan(landscape.value([edit])))
+    reads = reading("bytelm", Weights())(landscape, 0, 9)
+    assert dict(reads.play(Move(0, (crash,))).reward.terms) == {"failure": -2.0}
 
 
 def task(*, noise: float = 0.5) -> Task:

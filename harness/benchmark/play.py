@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
-from harness.landscape.walk import walk
+from harness.landscape.walk import Walk, walk
 from policy.make import make_policy, make_ppo
 from targets.shipped import landscapes_but, shipped_landscapes
 
@@ -81,11 +81,11 @@ def play(job: Job) -> Played:
     return play_with(policy, job)
 
 
-def play_with(policy: Policy, job: Job) -> Played:
+def play_with(policy: Policy, job: Job, begin: Callable[[Landscape, int, int], Walk] = Walk) -> Played:
     """Carry one walk out with a policy that stands at the beginning of a campaign."""
     landscape = _open(job.task, job.seed if job.task.family is not None else 0)
     began_s = time.process_time()
-    course = walk(landscape, policy, seed=job.seed, n_trials=job.n_trials)
+    course = walk(landscape, policy, seed=job.seed, n_trials=job.n_trials, begin=begin)
     gains = tuple(round(gain, 6) for gain in course.gains)
     return Played(job.task.name, job.policy, job.seed, gains, course.n_runs, time.process_time() - began_s)
 

@@ -26,10 +26,11 @@ from policy.tally import identify
 from targets.manifest import Direction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from graph.code_graph import CodeGraph
     from harness.landscape.landscape import Landscape
+    from harness.values import Reward, Verdict
     from harness.verdict import Incumbent
     from mutator.edit import Edit
     from policy.protocol import Move, Policy
@@ -106,7 +107,7 @@ class Walk:
         script, standing = (*parent.script, *move.script), incumbent_of(self._programs[self._incumbent].outcomes)
         outcomes = self._outcomes(script, standing, number)
         verdict = judge(outcomes, standing, self._noise, sign=self._sign)
-        reward = reward_of(verdict, novelty=0.0, complexity=_NO_GROWTH, status=status_of(outcomes))
+        reward = self.reward(script, verdict, status_of(outcomes))
         trial = Trial(number, move.parent, move.script, "", "", outcomes, verdict, reward)
         self.trials.append(trial)
         if trial.ok:
@@ -114,6 +115,11 @@ class Walk:
             self._incumbent = number if trial.kept else self._incumbent
         self.gains.append(share_gained(self.landscape, self._programs[self._incumbent].script))
         return trial
+
+    def reward(self, script: Sequence[Edit], verdict: Verdict, status: Status) -> Reward:
+        """Reward a script of the unedited target, without the terms that read sources."""
+        del script
+        return reward_of(verdict, novelty=0.0, complexity=_NO_GROWTH, status=status)
 
     @property
     def n_runs(self) -> int:
@@ -141,12 +147,19 @@ class Walk:
         return Outcome(Status.OK, metric, seed)
 
 
-def walk(landscape: Landscape, policy: Policy, *, seed: int, n_trials: int) -> Walk:
+def walk(
+    landscape: Landscape,
+    policy: Policy,
+    *,
+    seed: int,
+    n_trials: int,
+    begin: Callable[[Landscape, int, int], Walk] = Walk,
+) -> Walk:
     """Let a policy search until its trials are used up or it has nothing more to try.
 
     Raises: PolicyError: it proposes what is no move of the scene. TrialError: the unedited target has no metric.
     """
-    course = Walk(landscape, seed, n_trials)
+    course = begin(landscape, seed, n_trials)
     while len(course.trials) < n_trials and (moves := policy.propose(course.look(), 1)):
         policy.feedback([course.play(moves[0])])
     course.gains += [course.gains[-1] if course.gains else 0.0] * (n_trials - len(course.gains))
