@@ -10,17 +10,25 @@ Walks leave out the terms of the reward that read sources; here they are added, 
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from bench.policy_tables import leads, read_played
+from bench.policy_tables import leads
 from bench.reading import reading
-from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, plan_jobs, play, play_all, play_with, schooling_for
+from harness.benchmark.play import (
+    FAMILY_SEED,
+    Job,
+    Played,
+    Task,
+    plan_jobs,
+    play,
+    play_missing,
+    play_with,
+    schooling_for,
+)
 from harness.benchmark.table import stand
 from harness.landscape.walk import Walk
 from harness.pretrain import Plan, schooling_of, take_lessons
@@ -31,9 +39,6 @@ from policy.ppo import Design
 from policy.school import Lesson, imitate
 from targets.shipped import shipped_landscapes
 from targets.wishes import Weights
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,9 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     train(asked.out, replace(Plan(), n_walks=asked.walks))
     jobs = plan_jobs((*VARIANTS, *_OTHERS), asked.seeds, asked.trials)
-    click.echo("\n".join(leads(stand(play_missing(asked.out, jobs, asked.processes)))))
+    one = partial(play_variant, asked.out)
+    played = play_missing(asked.out / "results.jsonl", jobs, asked.processes, click.echo, one)
+    click.echo("\n".join(leads(stand(played))))
 
 
 def train(folder: Path, plan: Plan) -> None:
@@ -95,27 +102,6 @@ def train(folder: Path, plan: Plan) -> None:
         click.echo(name)
         imitate(policy.network, seen, n_epochs=plan.n_epochs, seed=plan.seed, announce=click.echo)
         policy.save(_file(folder, name))
-
-
-def play_missing(folder: Path, jobs: Sequence[Job], n_processes: int) -> list[Played]:
-    """Play the walks that results.jsonl in the folder does not know, add them to it, and return all, in the order of the jobs."""
-    path = folder / "results.jsonl"
-    known = {_name(each): each for each in (read_played(path) if path.exists() else ())}
-    missing = [job for job in jobs if _name_of(job) not in known]
-    one, n_together = partial(play_variant, folder), len({job.policy for job in jobs})
-    with path.open("a", buffering=1) as results:
-        for each in play_all(missing, n_processes=n_processes, n_together=n_together, play_one=one):
-            known[_name(each)] = each
-            results.write(json.dumps(asdict(each)) + "\n")
-    return [known[_name_of(job)] for job in jobs]
-
-
-def _name_of(job: Job) -> tuple[str, str, int, int]:
-    return job.task.name, job.policy, job.seed, job.n_trials
-
-
-def _name(walk: Played) -> tuple[str, str, int, int]:
-    return walk.task, walk.policy, walk.seed, len(walk.gains)
 
 
 def play_variant(folder: Path, job: Job) -> Played:

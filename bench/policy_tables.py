@@ -7,8 +7,6 @@ of its own.
 
 from __future__ import annotations
 
-import json
-import lzma
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.benchmark.play import Played
-from harness.benchmark.real import read_searched, table_of
+from harness.benchmark.real import Searched, table_of
+from harness.benchmark.rows import read_rows
 from harness.benchmark.statistics import difference, estimate, probability_of_improvement
 from harness.benchmark.table import rows_of, stand
 from harness.sources import open_target
@@ -34,21 +33,14 @@ _NUMBERS_ONLY = "tpe"  # is no rival by groups: it turns numbers of the unedited
 
 def main(paths: Sequence[str]) -> None:
     """Print the tables, one below the other."""
-    standings = stand([played for path in paths or (str(ROWS),) for played in read_played(Path(path))])
+    standings = stand([played for path in paths or (str(ROWS),) for played in read_rows(Path(path), Played)])
     for table in (*(table(standings) for table in TABLES), *real_tables(CAMPAIGNS)):
         sys.stdout.write("\n".join(table) + "\n\n")
 
 
-def read_played(path: Path) -> Iterator[Played]:
-    """Read walks as `codegraft bench policies` writes them, compressed or not."""
-    with lzma.open(path, "rt") if path.suffix == ".xz" else path.open() as lines:
-        for line in lines:
-            yield Played(**json.loads(line))
-
-
 def real_tables(path: Path) -> Iterator[Iterator[str]]:
     """Say what campaigns gained, target by target, with the seeds that all policies have, at least two."""
-    found = sorted(read_searched(path), key=lambda each: each.seed)
+    found = sorted(read_rows(path, Searched), key=lambda each: each.seed)
     for target in dict.fromkeys(each.target for each in found):
         here = [each for each in found if each.target == target]
         shared = set.intersection(*({e.seed for e in here if e.policy == name} for name in {e.policy for e in here}))

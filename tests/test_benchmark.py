@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, play, synthetic_families
+from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, play, play_missing, synthetic_families
 from harness.benchmark.plot import regret_svg
 from harness.benchmark.real import Searched
+from harness.benchmark.rows import read_rows
 from harness.benchmark.statistics import (
     Estimate,
     difference,
@@ -124,6 +125,28 @@ def test_a_walk_that_was_played_says_what_it_gained_and_what_it_cost():
     assert played.gains == again.gains
     assert len(played.gains) == 12
     assert played.n_runs >= 12
+
+
+def test_walks_that_are_there_are_not_played_again(tmp_path: Path):
+    path, said = tmp_path / "results.jsonl", list[str]()
+    jobs = [Job(Task("toy", Family(1)), "random", seed, 4) for seed in range(3)]
+    marked = replace(play(jobs[1]), gains=(7.0,) * 4)
+    elsewhere = replace(marked, policy="local")
+    path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in (elsewhere, marked)))
+    played = play_missing(path, jobs, 1, said.append)
+    assert [row.key for row in played] == [job.key for job in jobs]
+    assert played[1] == marked
+    assert played[2].gains == play(jobs[2]).gains
+    assert [*read_rows(path, Played)] == [elsewhere, marked, played[0], played[2]]
+    assert said[0] == f"1 of 3 walks are in {path} and not played again"
+    assert play_missing(path, jobs, 1, said.append) == played
+
+
+def test_a_line_of_known_walks_that_is_none_is_named(tmp_path: Path):
+    (tmp_path / "results.jsonl").write_text('{"task": "bytelm"}\n')
+    done = CliRunner().invoke(commands, ["bench", "policies", "--quick", "--out", str(tmp_path)])
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert "results.jsonl:1: policy: Field required; take the line out" in done.output
 
 
 def test_a_reference_that_does_not_play_is_refused(tmp_path: Path):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.policy_tables import CAMPAIGNS, ROWS, TABLES, read_played, real_tables
+from bench.policy_tables import CAMPAIGNS, ROWS, TABLES, real_tables
+from harness.benchmark.play import Played
+from harness.benchmark.rows import read_rows
 from harness.benchmark.table import stand
 
 PAGE = (Path(__file__).parent.parent / "docs" / "policy.md").read_text()
-STANDINGS = stand([*read_played(ROWS)])
+STANDINGS = stand([*read_rows(ROWS, Played)])
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
+from harness.benchmark.rows import add_rows, known_rows
 from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
 from harness.landscape.walk import Walk, walk
@@ -21,7 +22,9 @@ from targets.shipped import landscapes_but, shipped_landscapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
+    from harness.benchmark.rows import Key
     from harness.landscape.ground import Ground
     from harness.landscape.landscape import Landscape
     from policy.checkpoint import Schooling
@@ -56,10 +59,15 @@ class Job:
     seed: int
     n_trials: int
 
+    @property
+    def key(self) -> Key:
+        """Which walk it is."""
+        return self.task.name, self.policy, self.seed, self.n_trials
+
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One walk that was done."""
+    """One walk that was done: a row of results.jsonl."""
 
     task: str
     policy: str
@@ -67,6 +75,11 @@ class Played:
     gains: tuple[float, ...]  # true share gained by the incumbent, after each trial
     n_runs: int  # of trainings, with confirmations
     cpu_s: float
+
+    @property
+    def key(self) -> Key:
+        """Which walk it was."""
+        return self.task, self.policy, self.seed, len(self.gains)
 
 
 def play(job: Job) -> Played:
@@ -99,6 +112,29 @@ def plan_jobs(policies: Sequence[str], n_seeds: int, n_trials: int) -> list[Job]
     """List the walks of all policies on all tasks, those on one landscape one after the other."""
     tasks = (*(Task(name) for name in shipped_landscapes()), *synthetic_families())
     return [Job(task, name, seed, n_trials) for task in tasks for seed in range(n_seeds) for name in policies]
+
+
+def play_missing(
+    path: Path,
+    jobs: Sequence[Job],
+    n_processes: int,
+    announce: Callable[[str], None],
+    play_one: Callable[[Job], Played] = play,
+) -> list[Played]:
+    """Play the walks that results.jsonl does not know, add them to it, and return all, in the order of the jobs.
+
+    Raises: TrialError: a line of the file is no walk.
+    """
+    known = known_rows(path, Played, [job.key for job in jobs])
+    missing = [job for job in jobs if job.key not in known]
+    if known:
+        announce(f"{len(known)} of {len(jobs)} walks are in {path} and not played again")
+    n_together = len({job.policy for job in jobs})
+    for each in add_rows(path, play_all(missing, n_processes=n_processes, n_together=n_together, play_one=play_one)):
+        known[each.key] = each
+        if len(known) % n_together == 0:
+            announce(f"{len(known)} of {len(jobs)} walks: {each.task}, seed {each.seed}")
+    return [known[job.key] for job in jobs]
 
 
 def play_all(

@@ -9,16 +9,15 @@ where nothing was kept. No share of what can be gained: nobody knows that.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
+from harness.benchmark.rows import add_rows, known_rows
 from harness.benchmark.statistics import estimate, mean, ratio
 from harness.benchmark.table import rows_of
 from harness.conclude import evaluation
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from harness.benchmark.rows import Key
     from harness.record import Record
     from targets.manifest import Target
 
@@ -51,7 +51,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """A campaign that ended."""
+    """A campaign that ended: a row of results.jsonl."""
 
     target: str
     policy: str
@@ -62,8 +62,10 @@ class Searched:
     n_runs: int  # of trials, with confirmations
     cpu_s: float  # of these
 
-
-_SEARCHED = TypeAdapter(Searched)
+    @property
+    def key(self) -> Key:
+        """Which campaign it was."""
+        return self.target, self.policy, self.seed, self.n_trials
 
 
 def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> None:
@@ -73,44 +75,29 @@ def compare_on(target: Target, plan: Plan, announce: Callable[[str], None]) -> N
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
     path = plan.folder / "results.jsonl"
-    planned = [(policy, seed) for seed in range(plan.n_seeds) for policy in plan.policies]
-    of_these = [each for each in read_searched(path) if (each.target, each.n_trials) == (target.name, plan.n_trials)]
-    known = {(each.policy, each.seed): each for each in of_these}
+    keys = [(target.name, policy, seed, plan.n_trials) for seed in range(plan.n_seeds) for policy in plan.policies]
+    known = known_rows(path, Searched, keys)
     for each in known.values():
         announce(_line_of(each))
-    jobs = [job for job in planned if job not in known]
-    learns = any(policy == "ppo" for policy, _ in jobs)
+    missing = [key for key in keys if key not in known]
+    learns = any(policy == "ppo" for _, policy, _, _ in missing)
     started_from = {"ppo": _learned_elsewhere(target, plan.folder)} if learns else {}
 
-    def search(job: tuple[str, int]) -> Searched:
-        return _search(target, plan, *job, checkpoint=started_from.get(job[0]))
+    def search(key: Key) -> Searched:
+        _, policy, seed, _ = key
+        return _search(target, plan, policy, seed, checkpoint=started_from.get(policy))
 
-    with ThreadPoolExecutor(plan.n_together) as pool, path.open("a", buffering=1) as results:
-        for each in pool.map(search, jobs):
-            known[each.policy, each.seed] = each
-            results.write(json.dumps(asdict(each)) + "\n")
+    with ThreadPoolExecutor(plan.n_together) as pool:
+        for each in add_rows(path, pool.map(search, missing)):
+            known[each.key] = each
             announce(_line_of(each))
-    page = "\n".join(table_of(target.metric, [known[job] for job in planned], plan.reference)) + "\n"
+    page = "\n".join(table_of(target.metric, [known[key] for key in keys], plan.reference)) + "\n"
     (plan.folder / "table.md").write_text(page)
     announce(page)
 
 
 def _line_of(each: Searched) -> str:
     return f"{each.policy}  seed {each.seed}  {each.gain:+.4g}  {each.n_kept} kept"
-
-
-def read_searched(path: Path) -> Iterator[Searched]:
-    """Read what campaigns found; nothing where there is no file.
-
-    Raises: TrialError: a line says something else.
-    """
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else (), 1):
-        try:
-            yield _SEARCHED.validate_json(line, strict=True)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the line"
-            raise TrialError(f"{path}:{number}: {where}: {first['msg']}; take the line out") from None
 
 
 def table_of(metric: str, found: Sequence[Searched], reference: str) -> Iterator[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from policy.make import OWN, refuse_unknown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.benchmark.play import Job, Played
+    from harness.benchmark.play import Job
 
 _QUICK_TRIALS, _QUICK_SEEDS = 100, 2
 _REFERENCE = "local"
@@ -64,7 +63,8 @@ def policies(  # noqa: PLR0913 -- the parameters of a command are its options
     """Let policies search, and say who gains how much: after 25, 50, 100 and 200 trials, by true values.
 
     Without a TARGET on landscapes: the measured ones that ship, and synthetic families. With one, by campaigns that train.
-    Writes results.jsonl, table.md and regret.svg (without a TARGET) to --out. docs/benchmark.md says what it all means.
+    Writes results.jsonl, table.md and regret.svg (without a TARGET) to --out; what results.jsonl knows is not played again.
+    docs/benchmark.md says what it all means.
     """
     names = names or tuple(OWN)
     for name in names:
@@ -84,22 +84,15 @@ def policies(  # noqa: PLR0913 -- the parameters of a command are its options
 
 
 def _compare_on_landscapes(jobs: Sequence[Job], reference: str, n_processes: int, out: Path) -> None:
-    from harness.benchmark.play import play_all  # noqa: PLC0415
+    from harness.benchmark.play import play_missing  # noqa: PLC0415
     from harness.benchmark.plot import regret_svg  # noqa: PLC0415
     from harness.benchmark.table import stand, table_lines  # noqa: PLC0415
 
     out.mkdir(parents=True, exist_ok=True)
-    played: list[Played] = []
-    n_together = len({job.policy for job in jobs})
-    with (out / "results.jsonl").open("w") as results:
-        for walk in play_all(jobs, n_processes=n_processes, n_together=n_together):
-            played.append(walk)
-            results.write(json.dumps(asdict(walk)) + "\n")
-            if len(played) % n_together == 0:
-                click.echo(f"{len(played)} of {len(jobs)} walks: {walk.task}, seed {walk.seed}", err=True)
-    standings = stand(played)
+    results = out / "results.jsonl"
+    standings = stand(play_missing(results, jobs, n_processes, partial(click.echo, err=True)))
     page = "\n".join(table_lines(standings, reference)) + "\n"
     (out / "table.md").write_text(page)
     (out / "regret.svg").write_text(regret_svg(standings))
     click.echo(page)
-    click.echo(f"results  {out / 'results.jsonl'}\nplot     {out / 'regret.svg'}")
+    click.echo(f"results  {results}\nplot     {out / 'regret.svg'}")
