@@ -25,6 +25,6 @@ def test_the_page_has_what_campaigns_gained(table):
     assert "\n".join(table) in PAGE
 
 
-def test_all_policies_played_all_tasks_with_twenty_seeds_and_two_hundred_trials():
-    assert {scores.shape for scores in STANDINGS.curves.values()} == {(10, 20, 200)}
+def test_all_policies_played_all_tasks_with_sixty_seeds_and_two_hundred_trials():
+    assert {scores.shape for scores in STANDINGS.curves.values()} == {(10, 60, 200)}
     assert set(STANDINGS.policies) == {"random", "local", "evolution", "bandit", "tpe", "gp", "ppo"}
