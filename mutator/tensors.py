@@ -138,11 +138,21 @@ def is_nonlinear(graph: CodeGraph, call: Node) -> bool:
 
 
 def embeds(graph: CodeGraph, statement: Node) -> tuple[Node, ...]:
-    """Return the calls of embeddings whose result, or the sum with another, a statement gives to a name."""
+    """Return the calls of embeddings whose result, scaled or added to something, a statement gives to a name."""
     value = assigned(graph, statement)
-    sides = parts(value) if value is not None and value.type == "binary_operator" else [value]
-    calls = (call_at(graph, statement, side) for side in sides)
+    calls = (call_at(graph, statement, each) for each in _operands(value)) if value is not None else ()
     return tuple(call for call in calls if call is not None and is_embedding(graph, call))
+
+
+def _operands(syntax: SyntaxNode) -> Iterator[SyntaxNode]:
+    """Walk what an expression adds up and multiplies, through all brackets."""
+    if syntax.type == "parenthesized_expression" or (
+        syntax.type == "binary_operator" and text_of(field_of(syntax, "operator")) in ("+", "-", "*", "/")
+    ):
+        for part in parts(syntax):
+            yield from _operands(part)
+    else:
+        yield syntax
 
 
 def convolves(graph: CodeGraph, class_slot: str) -> bool:

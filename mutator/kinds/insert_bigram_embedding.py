@@ -72,6 +72,15 @@ class InsertBigramEmbedding(EditKind):
             },
         ),
         Example(
+            {"a.py": _NET.format(made="", x="", given=_ALL).replace("self.wte(idx)", "2 * (self.wte(idx) * 8.0 + 1)")},
+            f"{_SITE}4096",
+            {
+                "a.py": _NET.format(made=_MADE.format(4096), x=_PAIRS, given=_ALL).replace(
+                    "self.wte(idx)", "2 * (self.wte(idx) * 8.0 + 1)"
+                )
+            },
+        ),
+        Example(
             {"a.py": _NET.format(made="", x="", given="[p for p in model.parameters() if p.requires_grad]")},
             f"{_SITE}4096",
             {
