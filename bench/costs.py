@@ -74,7 +74,7 @@ class Scripts:
         """Learn from the first ones, and say what is believed of the others."""
         experience = Experience()
         for script, doublings in zip(self.traits[:n_learned], self.doublings, strict=False):
-            experience.add(script, float(doublings), NOISE)
+            experience.add(script, float(doublings), (NOISE, NOISE))
         effects = experience.fit(kernel)
         joints = [effects.foresee(script) for script in self.traits[n_learned:]]
         mean, variance = (
