@@ -51,7 +51,7 @@ PRIVATE = 0.6  # share of the variance of effects that is left beside what other
 _GROUND = "bytelm"  # whose edits the synthetic tasks stand on
 _FIRST_TASK = 5000  # of the tasks that a family's prior comes from; no walk of any benchmark plays them
 _N_PRIOR_TASKS = 36
-_WORLDS, _FIRST_WORLD = 8, 10_000_000  # families with a function of content of their own, none of them a benchmark's
+_WORLDS, FIRST_WORLD = 8, 10_000_000  # families with a function of content of their own, none of them a benchmark's
 _EACH = 3  # trials between two lessons of a walk
 
 
@@ -184,7 +184,7 @@ def _draw_family(seed: int, stream: Random) -> Family:
 def _begin(policy: PpoPolicy, plan: Plan, purpose: str, number: int, design: Design) -> tuple[PpoPolicy, Walk]:
     """Begin a walk on a task of its own, with a prior that fits it, one that does not, or none."""
     stream = open_stream(plan.seed, purpose, number)
-    world, other = (_FIRST_WORLD + number for number in stream.sample(range(_WORLDS), 2))
+    world, other = (FIRST_WORLD + number for number in stream.sample(range(_WORLDS), 2))
     task = generate(read_ground(_GROUND), _draw_family(world, stream), stream.randrange(_FIRST_TASK))
     known = stream.choice((world, world, other, None))
     searcher = policy.fork(plan.seed + number, design)

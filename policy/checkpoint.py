@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FORMAT = "codegraft-ppo-2"  # changes when the meaning of an input changes, even where all shapes stay
 ABOUT = "codegraft"  # the key of the metadata
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_MAY_BE_NAN = ("prior.doublings",)  # of edits that move no number
 _POINTS = ("kinds", "sites", "choices", "doublings")
 _SHAPES = {
     "kinds": (torch.int64, ()),
@@ -50,7 +51,10 @@ class Schooling:
 
 
 def write_checkpoint(path: Path, network: nn.Module, optimizer: Adam, schooling: Schooling) -> None:
-    """Write a checkpoint; a reader sees the old file or the new one, never a part."""
+    """Write a checkpoint; a reader sees the old file or the new one, never a part.
+
+    Raises: PolicyError: it cannot be written there.
+    """
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         tensors |= {f"optimizer.{name}.{key}": value for key, value in optimizer.state.get(parameter, {}).items()}
@@ -63,10 +67,12 @@ def write_checkpoint(path: Path, network: nn.Module, optimizer: Adam, schooling:
         tensors["prior.weights"] = torch.from_numpy(schooling.prior.weights.copy())
     partial = path.with_name(f"{path.name}.partial")
     about = {"format": FORMAT, "kernel": asdict(schooling.kernel), "recipe": json.loads(schooling.recipe)}
-    save_file(
-        tensors, partial, metadata={ABOUT: json.dumps(about)}
-    )  # one entry: safetensors writes several in no fixed order
-    partial.replace(path)
+    metadata = {ABOUT: json.dumps(about)}  # one entry: safetensors writes several in no fixed order
+    try:
+        save_file(tensors, partial, metadata=metadata)
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise PolicyError(f"{path}: cannot be written ({error}); name another file") from error
 
 
 def read_checkpoint(path: Path, network: nn.Module, optimizer: Adam) -> Schooling:
@@ -89,7 +95,7 @@ def read_checkpoint(path: Path, network: nn.Module, optimizer: Adam) -> Schoolin
 def _read_kernel(path: Path, about: Mapping[str, Any]) -> Kernel:
     try:
         kernel = Kernel(**{name: float(value) for name, value in about["kernel"].items()})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise PolicyError(f"{path}: its kernel cannot be read ({error}); use a file that codegraft saved") from error
     if not all(math.isfinite(value) for value in asdict(kernel).values()):
         raise PolicyError(f"{path}: its kernel is not finite; use a file that codegraft saved")
@@ -126,6 +132,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     if (written := about.get("format")) != FORMAT:
         raise PolicyError(f"{path}: has the format {written!r}; this version of codegraft reads {FORMAT!r}")
+    for name, tensor in tensors.items():
+        if name not in _MAY_BE_NAN and not tensor.isfinite().all():
+            raise PolicyError(f"{path}: {name!r} is not finite; use a file that codegraft saved")
     return tensors, about
 
 
@@ -133,7 +142,7 @@ def _parse(text: str) -> dict[str, Any]:
     """Read the metadata; what is no JSON object says nothing."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -152,4 +161,6 @@ def _refuse_misfit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[
         found = tuple(tensors[name].shape) if name in tensors and tensors[name].dtype == torch.float32 else None
         if found != expected.get(name):
             wanted = f"float32 {expected[name]}" if name in expected else "nothing"
-            raise PolicyError(f"{path}: {name} is {found}, this network has {wanted}; use the codegraft that saved it")
+            raise PolicyError(
+                f"{path}: {name!r} is {found}, this network has {wanted}; use the codegraft that saved it"
+            )

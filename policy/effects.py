@@ -57,11 +57,6 @@ class Belief:
     mean: Floats
     deviation: Floats
 
-    @property
-    def log_improvement(self) -> Floats:
-        """Return log E[max(0, effect)]."""
-        return log_expected_improvement(self.mean, self.deviation)
-
 
 @dataclass(frozen=True, slots=True)
 class Joint:

@@ -1,16 +1,13 @@
-"""The one door to the policies: a name and a seed in, a policy out. torch is imported only when the policy needs it.
-
-A package brings a policy of its own by an entry point of the group `codegraft.policies`: a name, and what makes a policy of a seed.
-"""
+"""The one door to the policies: a name and a seed in, a policy out. torch is imported only when the policy needs it."""
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from policy.bandit import BanditPolicy
 from policy.evolution import EvolutionPolicy
+from policy.foreign import find_foreign, make_foreign
 from policy.local import LocalPolicy
 from policy.protocol import PolicyError
 from policy.random import RandomPolicy
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from policy.ppo import Design, PpoPolicy
     from policy.protocol import Policy
 
-GROUP = "codegraft.policies"
 SHIPPED = Path(__file__).parent / "ppo.safetensors"  # what pre-training made: docs/policy.md
 _FROM = "ppo@"
 
@@ -37,7 +33,7 @@ def make_policy(name: str, seed: int) -> Policy:
     if name.startswith(_FROM):
         checkpoint = name.removeprefix(_FROM)
         return make_ppo(seed, Path(checkpoint) if checkpoint else None)
-    return OWN[name](seed) if name in OWN else _make_foreign(_foreign()[name], seed)
+    return OWN[name](seed) if name in OWN else make_foreign(_foreign()[name], seed)
 
 
 def refuse_unknown(name: str) -> None:
@@ -84,17 +80,4 @@ OWN: Mapping[str, Callable[[int], Policy]] = {
 
 def _foreign() -> dict[str, EntryPoint]:
     """Return the policies that installed packages bring; none takes a name of ours."""
-    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    return {point.name: point for point in found if point.name not in OWN}
-
-
-def _make_foreign(point: EntryPoint, seed: int) -> Policy:
-    try:
-        policy: Policy = point.load()(seed)
-    except Exception as error:  # code of others may fail in any way
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PolicyError(f"policy {point.name}: {point.value} makes none ({said}); repair its package") from error
-    lacking = [verb for verb in ("propose", "feedback", "recover") if not callable(getattr(policy, verb, None))]
-    if lacking:
-        raise PolicyError(f"policy {point.name}: {point.value} makes none, it has no {lacking[0]}; repair its package")
-    return policy
+    return {name: point for name, point in find_foreign().items() if name not in OWN}

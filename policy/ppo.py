@@ -72,11 +72,9 @@ class View:
 class PpoPolicy:
     """Samples its network at a temperature, which is part of the policy and so of every log-probability."""
 
-    def __init__(self, seed: int, *, temperature: float = TEMPERATURE, design: Design | None = None) -> None:
+    def __init__(self, seed: int, *, design: Design | None = None, network: EditNetwork | None = None) -> None:
         self._seed, self._design = seed, design or Design()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(open_stream(seed, "weights", 0).getrandbits(63))
-            self.network = EditNetwork(temperature, flat=self._design.flat)
+        self.network = network or self._begin()
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, eps=1e-5)
         self.memory = Memory()
         self._window: deque[Step] = deque(maxlen=WINDOW)
@@ -84,11 +82,15 @@ class PpoPolicy:
         self._due = False  # steps that the network has not learned from
         self.take(Schooling())
 
+    def _begin(self) -> EditNetwork:
+        """Make a network that knows nothing."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(open_stream(self._seed, "weights", 0).getrandbits(63))
+            return EditNetwork(TEMPERATURE, flat=self._design.flat)
+
     def fork(self, seed: int, design: Design) -> PpoPolicy:
         """Return a policy with the same network, not a copy of it, at the beginning of another campaign."""
-        other = PpoPolicy(seed, temperature=self.network.temperature, design=design)
-        other.network = self.network
-        return other
+        return PpoPolicy(seed, design=design, network=self.network)
 
     def take(self, schooling: Schooling) -> None:
         """Begin a campaign with what was learned elsewhere."""

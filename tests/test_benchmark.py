@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from bench import tune_baselines, tune_kernel
 from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, play, play_missing, synthetic_families
 from harness.benchmark.plot import regret_svg
 from harness.benchmark.real import Searched
@@ -30,6 +31,7 @@ from harness.benchmark.table import stand, table_lines
 from harness.cli import commands
 from harness.landscape.synthetic import Family
 from harness.ledger import read_record
+from harness.pretrain import FIRST_WORLD
 from targets.shipped import shipped_landscapes
 
 
@@ -81,7 +83,9 @@ def test_pairing_removes_what_both_share():
 def test_how_many_times_as_much_is_said_with_an_interval_that_pairs_runs():
     shared = np.abs(scores(1)) + 0.1
     assert ratio(3 * shared, shared) == Estimate(*[pytest.approx(3.0)] * 3)
-    assert ratio(shared, 0 * shared).value == math.inf
+    assert ratio(shared, 0 * shared).value == ratio(shared, -shared).value == math.inf
+    assert math.isnan(ratio(-shared, 0 * shared).value)
+    assert math.isnan(ratio(-shared, -5 * shared).value)
 
 
 def made_up() -> list[Played]:
@@ -104,7 +108,9 @@ def test_a_table_says_the_gain_at_each_checkpoint_that_was_reached():
 
 
 def test_the_plot_is_a_drawing_with_a_line_per_policy():
-    drawn = ET.fromstring(regret_svg(stand(made_up())))
+    named = [replace(each, policy=f"ppo@{each.policy}&<") for each in made_up()]
+    drawn = ET.fromstring(regret_svg(stand(named)))
+    assert [each.text for each in drawn if each.text and each.text.startswith("ppo")] == ["ppo@good&<", "ppo@bad&<"]
     lines = [each for each in drawn if each.tag.endswith("polyline")]
     assert len(lines) == 2
     heights = [float(line.attrib["points"].split()[-1].split(",")[1]) for line in lines]
@@ -115,8 +121,14 @@ def test_the_families_of_the_benchmark_are_neither_tuned_nor_trained_on():
     families = [task.family for task in synthetic_families()]
     assert len(families) == 6
     assert {family.seed for family in families if family} == {FAMILY_SEED}
-    assert FAMILY_SEED not in (9001, 9002)  # bench.tune_baselines
-    assert isinstance(shipped_landscapes(), tuple)
+    first_of_others = (
+        tune_baselines.SEARCHED,
+        tune_baselines.HELD_OUT,
+        tune_kernel.SEARCHED,
+        tune_kernel.HELD_OUT,
+        FIRST_WORLD,
+    )
+    assert min(first_of_others) > FAMILY_SEED
 
 
 def test_a_walk_that_was_played_says_what_it_gained_and_what_it_cost():
@@ -218,11 +230,12 @@ def test_campaigns_are_paired_by_seed_in_whatever_order_they_ended(tmp_path: Pat
     [
         ('{"target": "toy"}', "policy: Field required"),
         ("half a li", "the line: Invalid JSON"),
+        ('"\udcff"', "the line: Invalid JSON"),
         (json.dumps(asdict(Searched("toy", "random", 0, 9, 0.0, 0, 9, 1.0)) | {"seed": "0"}), "seed: Input should be"),
     ],
 )
 def test_a_line_of_known_campaigns_that_is_none_is_named(tmp_path: Path, line: str, fault: str):
-    (tmp_path / "results.jsonl").write_text(line + "\n")
+    (tmp_path / "results.jsonl").write_text(line + "\n", errors="surrogateescape")
     done = CliRunner().invoke(commands, ["bench", "policies", "toy", "--reference", "random", "--out", str(tmp_path)])
     assert (done.exit_code, done.output.count("\n")) == (1, 1)
     assert f"results.jsonl:1: {fault}" in done.output
@@ -230,7 +243,8 @@ def test_a_line_of_known_campaigns_that_is_none_is_named(tmp_path: Path, line: s
 
 @pytest.mark.slow
 def test_a_quick_benchmark_leaves_a_table_a_plot_and_every_walk(tmp_path: Path):
-    asked = ["bench", "policies", "--quick", "--policy", "random", "--policy", "local", "--out", str(tmp_path)]
+    named = [f"--policy={name}" for name in ("random", "local", "random")]
+    asked = ["bench", "policies", "--quick", *named, "--out", str(tmp_path)]
     done = CliRunner().invoke(commands, asked)
     assert done.exit_code == 0, done.output
     walks = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]

@@ -102,9 +102,49 @@ class Empty(RandomPolicy):
         return tuple(Move(0, ()) for _ in range(n))
 
 
+class Greedy(RandomPolicy):
+    """Proposes more moves than it is asked for."""
+
+    def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
+        return super().propose(scene, n if n < 2 else n + 1)
+
+
+class Eager(RandomPolicy):
+    """Proposes a move when asked for none."""
+
+    def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
+        return super().propose(scene, max(n, 1))
+
+
+class Tireless(RandomPolicy):
+    """Proposes something where nothing is left."""
+
+    def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
+        return super().propose(scene, n) if scene.parents[0].edits else (Move(0, ()),)
+
+
+class Lost(RandomPolicy):
+    """Edits a program that nobody made."""
+
+    def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
+        return tuple(Move(99, move.script) for move in super().propose(scene, n))
+
+
+class Twofold(RandomPolicy):
+    """Makes an edit twice."""
+
+    def propose(self, scene: Scene, n: int) -> tuple[Move, ...]:
+        return tuple(Move(move.parent, move.script * 2) for move in super().propose(scene, n))
+
+
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
+        (Greedy, "asked for 4 moves it proposes 5"),
+        (Eager, "asked for no move it proposes one"),
+        (Tireless, "where nothing is left to try, it proposes"),
+        (Lost, "is made on a program that is not in the scene"),
+        (Twofold, "has an edit twice"),
         (Forgetful, "recovered before trial"),
         (Restless, "another policy of the same seed"),
         (Stubborn, "proposes a move twice"),
@@ -135,7 +175,7 @@ def bring(folder: Path, name: str, source: str, made_by: str = "maker") -> None:
 def test_a_policy_that_a_package_brings_is_made_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bring(tmp_path, "mine", "from policy.random import RandomPolicy as maker\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert isinstance(make_policy("mine", 1), RandomPolicy)
+    check_policy(partial(make_policy, "mine"))
     with pytest.raises(
         PolicyError,
         match="policy 'yours': is not known; write one of random, local, evolution, bandit, tpe, gp, ppo, mine",
@@ -168,3 +208,30 @@ def test_no_package_takes_a_name_of_ours(tmp_path: Path, monkeypatch: pytest.Mon
     bring(tmp_path, "random", "maker = str\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert isinstance(make_policy("random", 1), RandomPolicy)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise KeyError('lost')", "propose failed (KeyError: 'lost'); repair its package"),
+        ("return None", "proposed None; return a tuple of policy.protocol.Move"),
+        ("return ((0, ()),)", "proposed ((0, ()),); return a tuple of policy.protocol.Move"),
+        ("return (Move(0, ('scale',)),)", "proposed (Move(parent=0, script=('scale',)),); return a tuple of policy.protocol.Move"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_fails_in_a_campaign_is_one_line_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, said: str
+) -> None:
+    source = f"""
+from policy.protocol import Move
+from policy.random import RandomPolicy
+class maker(RandomPolicy):
+    def propose(self, scene, n):
+        {body}
+"""
+    bring(tmp_path, "mine", source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "foreign", raising=False)
+    with pytest.raises(PolicyError) as caught:
+        check_policy(partial(make_policy, "mine"))
+    assert str(caught.value) == f"policy mine: {said}"

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from graph.build import build_graph
@@ -28,6 +29,7 @@ from policy.draw import open_stream
 from policy.gp import GpPolicy
 from policy.insight import Insight
 from policy.kernel import Kernel
+from policy.make import SHIPPED
 from policy.options import MAX_OPTIONS, limit, open_options
 from policy.ppo import Design, PpoPolicy
 from policy.prior import fit_prior
@@ -409,6 +411,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line_and_changes_nothi
         (None, "its kernel cannot be read"),
         ({"any": "x"}, "its kernel cannot be read"),
         ({"any": math.inf}, "its kernel is not finite"),
+        ({"any": 10**400}, "its kernel cannot be read"),
         ({"no": 1}, "its kernel cannot be read"),
         ({"length": 0.0}, "variances or distances that are none"),
         ({"fade": 0.0}, "variances or distances that are none"),
@@ -422,6 +425,38 @@ def test_a_kernel_that_makes_no_sense_is_refused(tmp_path, kernel, said):
     save_file(load_file(path), path, metadata=about(kernel))
     with pytest.raises(PolicyError, match=said):
         PpoPolicy(0).load(path)
+
+
+def test_metadata_that_no_parser_follows_is_refused(tmp_path):
+    path = tmp_path / "policy.safetensors"
+    PpoPolicy(0).save(path)
+    save_file(load_file(path), path, metadata={"codegraft": "[" * 200_000})
+    with pytest.raises(PolicyError, match="has the format None"):
+        PpoPolicy(0).load(path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("part", ["network", "prior.sites", "prior.weights"])
+def test_numbers_that_are_none_are_refused(tmp_path, part, value):
+    path = tmp_path / "policy.safetensors"
+    tensors = load_file(SHIPPED)
+    next(tensor for name, tensor in tensors.items() if name.startswith(part)).fill_(value)
+    with safe_open(SHIPPED, framework="pt") as file:
+        save_file(tensors, path, metadata=file.metadata())
+    with pytest.raises(PolicyError, match=f"'{part}.* is not finite"):
+        PpoPolicy(0).load(path)
+
+
+def test_a_checkpoint_is_not_written_where_there_is_no_folder(tmp_path):
+    with pytest.raises(PolicyError, match="cannot be written"):
+        PpoPolicy(0).save(tmp_path / "none" / "policy.safetensors")
+
+
+def test_a_fork_trains_the_network_that_it_shares():
+    policy = PpoPolicy(0)
+    fork = policy.fork(1, Design(online=True))
+    shared = {id(parameter) for parameter in policy.network.parameters()}
+    assert {id(each) for group in fork._optimizer.param_groups for each in group["params"]} == shared
 
 
 @pytest.mark.parametrize("part", ["kinds", "sites", "weights"])

@@ -127,9 +127,9 @@ def test_dropping_takes_one_edit_back():
     moves = [game.step(number) for number in range(9, 40)]
     dropping = [move for move in moves if move.parent == 0 and len(move.script) > 1]
     assert dropping
+    made = {*scripts, *(program.script for program in game.programs.values())}
     assert all(
-        any(set(move.script) < set(script) for script in scripts | {p.script for p in game.programs.values()})
-        for move in dropping
+        any({*move.script} < {*script} and len(script) == len(move.script) + 1 for script in made) for move in dropping
     )
 
 

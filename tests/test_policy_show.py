@@ -165,7 +165,7 @@ def test_the_share_of_a_trial_is_that_of_the_tokens_of_its_edits(campaign, taugh
 
 def test_showing_a_campaign_writes_nothing_into_it(campaign, shown):
     before = {path: path.stat().st_mtime_ns for path in campaign.rglob("*") if "ledger.db-" not in path.name}
-    walk(campaign, read_record(campaign))
+    show(campaign)
     assert {path: path.stat().st_mtime_ns for path in campaign.rglob("*") if "ledger.db-" not in path.name} == before
 
 

@@ -138,7 +138,7 @@ def play_missing(
 
 
 def play_all(
-    jobs: Sequence[Job], *, n_processes: int, n_together: int, play_one: Callable[[Job], Played] = play
+    jobs: Sequence[Job], *, n_processes: int, n_together: int, play_one: Callable[[Job], Played]
 ) -> Iterator[Played]:
     """Carry all walks out, so many after each other in one process, and yield them in their order."""
     before = {name: os.environ.get(name) for name in _THREADS}

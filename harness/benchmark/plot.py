@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,5 +56,5 @@ def _draw(n_trials: int, numbers: Sequence[int], lines: dict[str, list[Estimate]
         below = [f"{x(n):.1f},{y(each.low):.1f}" for n, each in zip(numbers, line, strict=True)]
         yield f'<polygon points="{" ".join([*above, *reversed(below)])}" fill="{colour}" opacity="0.12"/>'
         yield f'<polyline points="{middle}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        yield f'<text x="{_WIDTH - _RIGHT + 10}" y="{_TOP + 16 + 18 * index}" fill="{colour}">{policy}</text>'
+        yield f'<text x="{_WIDTH - _RIGHT + 10}" y="{_TOP + 16 + 18 * index}" fill="{colour}">{escape(policy)}</text>'
     yield "</svg>\n"

@@ -40,7 +40,7 @@ def read_rows(path: Path, kind: type[R]) -> Iterator[R]:
     if not path.exists():
         return
     row = TypeAdapter(kind)
-    with lzma.open(path, "rt") if path.suffix == ".xz" else path.open() as lines:
+    with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 yield row.validate_json(line, strict=True)

@@ -68,17 +68,22 @@ def difference(scores: Scores, others: Scores) -> Estimate:
 
 
 def ratio(scores: Scores, others: Scores) -> Estimate:
-    """Estimate how many times as much the one gains as the other, by their means over paired runs; infinite where that gains nothing."""
+    """Estimate how many times as much the one gains as the other, by their means over paired runs.
+
+    Infinite where the other alone gains nothing; NaN, no number of times, where neither gains.
+    """
     n_tasks, n_runs = scores.shape
     drawn = np.random.default_rng(0).integers(n_runs, size=(_DRAWS, n_tasks, n_runs))
     ours, theirs = (mean(np.take_along_axis(each[None], drawn, axis=-1)) for each in (scores, others))
-    low, high = np.quantile(_quotient(ours, theirs), [(1 - _COVERED) / 2, (1 + _COVERED) / 2], method="nearest")
+    times = _quotient(ours, theirs)
+    low, high = np.quantile(times, [(1 - _COVERED) / 2, (1 + _COVERED) / 2], method="nearest")
     return Estimate(float(_quotient(mean(scores), mean(others))), float(low), float(high))
 
 
 def _quotient(ours: Scores, theirs: Scores) -> Scores:
-    """Return ours / theirs; infinite where theirs is no gain."""
-    return np.where(theirs > 0.0, ours / np.where(theirs > 0.0, theirs, 1.0), np.inf)
+    """Return ours / theirs; where theirs is no gain, infinity if ours is one, else NaN."""
+    no_gain = np.where(ours > 0.0, np.inf, np.nan)
+    return np.where(theirs > 0.0, ours / np.where(theirs > 0.0, theirs, 1.0), no_gain)
 
 
 def probability_of_improvement(scores: Scores, others: Scores) -> Estimate:

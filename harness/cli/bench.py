@@ -66,7 +66,7 @@ def policies(  # noqa: PLR0913 -- the parameters of a command are its options
     Writes results.jsonl, table.md and regret.svg (without a TARGET) to --out; what results.jsonl knows is not played again.
     docs/benchmark.md says what it all means.
     """
-    names = names or tuple(OWN)
+    names = tuple(dict.fromkeys(names)) or tuple(OWN)
     for name in names:
         refuse_unknown(name)
     if quick:

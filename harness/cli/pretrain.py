@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.errors import one_line_errors
+from harness.cli.errors import WrongUse, one_line_errors
 
 
 @click.command()
@@ -53,6 +53,8 @@ def pretrain(  # noqa: PLR0913 -- the parameters of a command are its options
     """
     from harness import pretrain as school  # noqa: PLC0415 - brings torch
 
+    if not out.parent.is_dir():
+        raise WrongUse(f"--out {out}: there is no folder {out.parent}; make it first")
     plan = school.Plan(landscapes, seed, str(start) if start else "", walks, trials, epochs, rounds)
     policy = school.pretrain(plan, click.echo)
     policy.save(out)
