@@ -34,7 +34,6 @@ from policy.ppo import Design
 from policy.prior import NOISE, fit_prior
 from policy.school import Lesson, imitate, practise, weigh
 from policy.traits import describe
-from targets.manifest import Direction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -217,8 +216,7 @@ def _hindsight(course: Walk, view: View) -> list[float]:
 
 
 def _lead(landscape: Landscape, script: Sequence[Edit]) -> float:
-    sign = 1.0 if landscape.direction is Direction.MAXIMIZE else -1.0
-    return sign * (landscape.value(script) - landscape.baseline) / landscape.sd
+    return landscape.direction.sign * (landscape.value(script) - landscape.baseline) / landscape.sd
 
 
 def _play(policy: PpoPolicy, plan: Plan, number: int) -> tuple[list[Step], float]:

@@ -49,6 +49,11 @@ class Direction(StrEnum):
     MINIMIZE = "minimize"
     MAXIMIZE = "maximize"
 
+    @property
+    def sign(self) -> float:
+        """What makes a gain of a difference of metrics: sign * (new - old) is positive when new is better."""
+        return 1.0 if self is Direction.MAXIMIZE else -1.0
+
 
 class Probe(StrEnum):
     """What is checked of a predictor on top of finite and deterministic outputs."""
@@ -263,8 +268,8 @@ class Target(Manifest):
 
     @property
     def sign(self) -> float:
-        """What makes a gain of a difference of metrics: sign * (new - old) is positive when new is better."""
-        return 1.0 if self.direction is Direction.MAXIMIZE else -1.0
+        """What makes a gain of a difference of metrics."""
+        return self.direction.sign
 
     @property
     def bound(self) -> float:

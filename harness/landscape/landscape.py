@@ -83,5 +83,4 @@ def share_gained(landscape: Landscape, script: Sequence[Edit]) -> float:
     gained, possible = landscape.value(script) - landscape.baseline, landscape.best - landscape.baseline
     if math.isnan(gained):
         return math.nan
-    sign = 1.0 if landscape.direction is Direction.MAXIMIZE else -1.0
-    return gained / possible if sign * possible > 0.0 else 0.0
+    return gained / possible if landscape.direction.sign * possible > 0.0 else 0.0

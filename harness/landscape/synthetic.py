@@ -140,7 +140,7 @@ class Synthetic:
         return float(self.effects[rows].sum() + self.pairs[among].sum() / 2)
 
     def _metric(self, gain: float) -> float:
-        return _BASELINE + (gain if self.direction is Direction.MAXIMIZE else -gain)
+        return _BASELINE + self.direction.sign * gain
 
     def _climb(self, rows: Ints) -> Ints:
         """Add, exchange or drop the edit that gains most, until none gains."""

@@ -98,8 +98,8 @@ class Provenance:
 
     @property
     def sign(self) -> float:
-        """What makes a gain of a difference of metrics: positive when better."""
-        return 1.0 if self.direction is Direction.MAXIMIZE else -1.0
+        """What makes a gain of a difference of metrics."""
+        return self.direction.sign
 
     def differences(self, other: Provenance) -> tuple[str, ...]:
         """Name what does not agree of what a metric depends on."""

@@ -23,7 +23,6 @@ from mutator.edit import print_script
 from mutator.shipped import default_grammar
 from policy.protocol import PolicyError, Scene
 from policy.tally import identify
-from targets.manifest import Direction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +77,7 @@ class Walk:
     gains: list[float] = field(default_factory=list)  # true share gained by the incumbent after each trial
 
     def __post_init__(self) -> None:
-        self._sign = 1.0 if self.landscape.direction is Direction.MAXIMIZE else -1.0
+        self._sign = self.landscape.direction.sign
         self._first_seed = self.seed * _RUN_SEEDS
         baseline = tuple(self._run((), self._first_seed + i) for i in range(REPLICATES))
         self._noise = noise_of(baseline)
