@@ -78,13 +78,13 @@ class Kernel:
         words = self.any + self.kind * kind + self.site * site + self.unit * _equal(one.units, other.units)
         words += self.place * place + (self.content + self.kind_content * kind) * near + self.edit * edit
         x, y = np.nan_to_num(one.doublings)[:, None], np.nan_to_num(other.doublings)
-        curves = self.slope * x * y * (place + near / 2) + (self.bow * place + self.any_bow) * (x * y) ** 2
+        curves = self.slope * (x * y) * (place + near / 2) + (self.bow * place + self.any_bow) * (x * y) ** 2
         curves += self.number * edit
         are_numbers = [~np.isnan(traits.doublings) for traits in (one, other)]
         both = are_numbers[0][:, None] & are_numbers[1]
         neither = ~are_numbers[0][:, None] & ~are_numbers[1]
         found: Floats = np.where(both, curves, np.where(neither, words, 0.0))
-        return found + self.trust * self.promised(one)[:, None] * self.promised(other)
+        return found + self.trust * (self.promised(one)[:, None] * self.promised(other))
 
     def liken(self, apart: Floats) -> Floats:
         """Return how far effects carry over between programs so many edits apart: correlations, of the same shape."""
@@ -119,5 +119,6 @@ def _equal(one: Ints, other: Ints) -> Floats:
 
 
 def _squared_distances(left: Floats, right: Floats) -> Floats:
-    squares: Floats = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
+    # Not by @: what BLAS rounds depends on the shapes, and a campaign that goes on computes the same in other pieces.
+    squares: Floats = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * np.einsum("ij,kj->ik", left, right)
     return np.maximum(squares, 0.0)

@@ -133,3 +133,14 @@ def test_programs_are_as_far_apart_as_there_are_edits_that_one_of_them_has(progr
 @given(st.lists(SOME, min_size=1, max_size=8))
 def test_what_carries_over_between_programs_is_a_covariance(programs: list[Key]):
     assert np.linalg.eigvalsh(Kernel().liken(apart(programs, programs))).min() > -1e-9
+
+
+@given(st.integers(0, len(EDITS)), st.integers(0, len(EDITS)))
+def test_covariances_are_bit_for_bit_the_same_in_whatever_pieces_they_are_computed(begin: int, end: int):
+    every = replace(traits(*EDITS), promise=np.linspace(-1.0, 2.0, len(EDITS)))
+    whole = Kernel().covary(every, every)
+    assert np.array_equal(whole, whole.T)
+    piece = range(min(begin, end), max(begin, end))
+    assert np.array_equal(
+        whole[min(piece, default=0) : max(piece, default=-1) + 1], Kernel().covary(every[piece], every)
+    )
