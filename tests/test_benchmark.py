@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from bench import tune_baselines, tune_kernel
 from harness.benchmark.play import FAMILY_SEED, Job, Played, Task, play, play_missing, synthetic_families
 from harness.benchmark.plot import regret_svg
-from harness.benchmark.real import Searched
+from harness.benchmark.real import Searched, table_of
 from harness.benchmark.rows import read_rows
 from harness.benchmark.statistics import (
     Estimate,
@@ -211,7 +211,7 @@ def test_campaigns_are_paired_by_seed_in_whatever_order_they_ended(tmp_path: Pat
         "3",
     ]
     rows = [
-        Searched("toy", policy, seed, 200, gain * (1 + seed), 1, 200, 1.0)
+        Searched("toy", policy, seed, 200, gain * (1 + seed), 2, 200, 1.0, ((10, gain), (26, 7.0)))
         for seed in range(3)
         for policy, gain in (("random", 1.0), ("tpe", 2.0))
     ]
@@ -221,8 +221,19 @@ def test_campaigns_are_paired_by_seed_in_whatever_order_they_ended(tmp_path: Pat
         done = CliRunner().invoke(commands, [*asked, "--out", str(tmp_path)])
         assert done.exit_code == 0, done.output
         said.append((tmp_path / "table.md").read_text())
-    assert "| tpe | 4.000 [2.000, 6.000] | 2.000 [2.000, 2.000] |" in said[0]
+    assert "| tpe | 2.000 | 2.000 | 9.000 | 4.000 [2.000, 6.000] | 2.000 [2.000, 2.000] |" in said[0]
     assert len(set(said)) == 1
+
+
+def test_what_verdicts_had_accepted_is_open_where_a_row_does_not_say_it():
+    rows = ((0, 9, 1.0), (2, 9, 1.0), (1, 9, 1.0, ((3, 0.5),)))
+    nothing, unsaid, said = (Searched("toy", "random", 0, 20, 0.0, *row) for row in rows)
+    assert [nothing.accepted(9), said.accepted(2), said.accepted(3)] == [0.0, 0.0, 0.5]
+    assert math.isnan(unsaid.accepted(9))
+    lines = "\n".join(table_of("loss", [unsaid, replace(said, policy="tpe")], "random"))
+    assert "| policy | accepted after 10 | gain in loss after 20 trials |" in lines
+    assert "| random | ? | 0.000" in lines
+    assert "| tpe | 0.500 | 0.000" in lines
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ where nothing was kept. No share of what can be gained: nobody knows that.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from harness.record import Record
     from targets.manifest import Target
 
+_EARLY = (10, 25, 50)  # trials
 _COMMAND = (sys.executable, "-c", "from harness.cli import main; main()", "search")
 
 
@@ -61,6 +64,15 @@ class Searched:
     n_kept: int
     n_runs: int  # of trials, with confirmations
     cpu_s: float  # of these
+    kept: tuple[
+        tuple[int, float], ...
+    ] = ()  # trials, with what their verdicts found each to gain over the incumbent before
+
+    def accepted(self, n_trials: int) -> float:
+        """Return what the verdicts had accepted after so many trials, in the metric's unit; NaN where the row does not say."""
+        if len(self.kept) < self.n_kept:
+            return math.nan
+        return math.fsum(gain for number, gain in self.kept if number <= n_trials)
 
     @property
     def key(self) -> Key:
@@ -104,12 +116,20 @@ def table_of(metric: str, found: Sequence[Searched], reference: str) -> Iterator
     """Write a table in Markdown of campaigns of one length, the same seeds of each policy in the same order."""
     policies = dict.fromkeys(each.policy for each in found)
     gains = {name: np.array([[each.gain for each in found if each.policy == name]]) for name in policies}
-    head = ["policy", f"gain in {metric} after {found[0].n_trials} trials", f"times {reference}"]
-    rows = [
-        [name, str(estimate(each, mean)), str(ratio(each, gains[reference])), *_spent(found, name)]
-        for name, each in gains.items()
-    ]
-    return rows_of([*head, "kept something", "runs", "CPU hours"], rows)
+    early = [n for n in _EARLY if n < found[0].n_trials]
+    head = ["policy", *(f"accepted after {n}" for n in early), f"gain in {metric} after {found[0].n_trials} trials"]
+    rows = []
+    for name, each in gains.items():
+        final = str(estimate(each, mean)), str(ratio(each, gains[reference]))
+        rows.append([name, *_accepted(found, name, early), *final, *_spent(found, name)])
+    return rows_of([*head, f"times {reference}", "kept something", "runs", "CPU hours"], rows)
+
+
+def _accepted(found: Sequence[Searched], policy: str, early: Sequence[int]) -> Iterator[str]:
+    of = [each for each in found if each.policy == policy]
+    for n in early:
+        accepted = fmean(each.accepted(n) for each in of)
+        yield "?" if math.isnan(accepted) else f"{accepted:.3f}"
 
 
 def _spent(found: Sequence[Searched], policy: str) -> Iterator[str]:
@@ -139,8 +159,9 @@ def _search(target: Target, plan: Plan, policy: str, seed: int, *, checkpoint: P
         raise TrialError(f"{place}: its campaign ended with exit code {code}; see above, then the same command goes on")
     record = read_record(place)
     runs = [outcome for trial in record.trials for outcome in trial.outcomes if outcome.cpu_s]
-    cpu_s = round(sum(outcome.cpu_s for outcome in runs), 1)
-    return Searched(target.name, policy, seed, plan.n_trials, gain_of(record), len(record.kept), len(runs), cpu_s)
+    kept = tuple((trial.number, trial.verdict.gain) for trial in record.kept)
+    spent = len(kept), len(runs), round(sum(outcome.cpu_s for outcome in runs), 1)
+    return Searched(target.name, policy, seed, plan.n_trials, gain_of(record), *spent, kept)
 
 
 def gain_of(record: Record) -> float:
