@@ -12,6 +12,7 @@ from harness.landscape.walk import Walk
 from harness.reward import reward_of
 from harness.sources import open_sources
 from harness.values import Status
+from mutator.edit import EditError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,10 +39,16 @@ class ReadingWalk(Walk):
         self._archive.add(unedited)
 
     def reward(self, script: Sequence[Edit], verdict: Verdict, status: Status) -> Reward:
-        """Reward a script of the unedited target; its program is known from then on, if it ran."""
+        """Reward a script of the unedited target; its program is known from then on, if it ran.
+
+        Invented tasks know no conflicts of edits: where there is no program nothing can be read.
+        """
         if status is not Status.OK:
             return super().reward(script, verdict, status)
-        files = self.code.edited(*script).mutable
+        try:
+            files = self.code.edited(*script).mutable
+        except EditError:
+            return super().reward(script, verdict, status)
         novelty, grown = self._archive.novelty(files), complexity(files) - self._first
         self._archive.add(files)
         return reward_of(verdict, novelty=novelty, complexity=grown, weights=self.weights)

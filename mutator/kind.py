@@ -78,6 +78,9 @@ class Refused(EditError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[Refused], tuple[Reason, str]]:
+        return Refused, (self.reason, str(self))  # so that another process can send it
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from bench.tune_kernel import Task, judge
 from harness.landscape.ground import read_ground
 from harness.landscape.synthetic import Family, generate
 from harness.landscape.walk import Walk
+from mutator.kind import Refused
 from policy.insight import Insight
 from policy.kernel import Kernel
 from policy.memory import Memory
@@ -112,6 +114,18 @@ def test_what_crashes_is_not_read():
     crash = next(edit for edit in landscape.edits if math.isnan(landscape.value([edit])))
     reads = reading("bytelm", Weights())(landscape, 0, 9)
     assert dict(reads.play(Move(0, (crash,))).reward.terms) == {"failure": -2.0}
+
+
+def test_what_makes_no_program_is_rewarded_as_if_nothing_were_read():
+    landscape = generate(read_ground("bytelm"), Family(77, rho=0.4, noise=0.5, pairs=0.0, crashes=0.0), 0)
+    nested = {"insert-scale": "model:GPT.forward/op.add", "scale-output": "model:GPT.forward/call.tok_emb"}
+    first = {edit.kind: edit for edit in landscape.edits if nested.get(edit.kind) == edit.site}
+    move = Move(0, tuple(first.values()))
+    reads = reading("bytelm", Weights())(landscape, 0, 9)
+    with pytest.raises(Refused, match="in conflict") as caught:
+        reads.code.edited(*move.script)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    assert reads.play(move).reward == Walk(landscape, 0, 9).play(move).reward
 
 
 def task(*, noise: float = 0.5) -> Task:
