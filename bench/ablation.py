@@ -2,7 +2,7 @@
 
 `python -m bench.ablation --seeds 10 --trials 100` trains the networks that differ (by imitation alone, on one set of lessons, and beside
 them one in which nothing differs, `imitation`), plays all variants on the tasks of `codegraft bench policies`, and prints what each part is
-worth: by how much the whole is ahead without it. Networks and walks that are in --out are neither trained nor played again.
+worth: by how much the whole is ahead of what has it not. Networks and walks that are in --out are neither trained nor played again.
 
 Walks leave out the terms of the reward that read sources; here they are added, one by one and both (bench.reading).
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from bench.policy_tables import leads
+from bench.policy_tables import parts
 from bench.reading import reading
 from harness.benchmark.play import (
     FAMILY_SEED,
@@ -24,7 +24,6 @@ from harness.benchmark.play import (
     Played,
     Task,
     plan_jobs,
-    play,
     play_missing,
     play_with,
     schooling_for,
@@ -70,7 +69,6 @@ VARIANTS = {
     "with complexity": Variant(weights=Weights(novelty=0.0)),
     "with both": Variant(weights=Weights()),
 }
-_OTHERS = ("gp",)
 TRAINED = tuple(name for name, variant in VARIANTS.items() if variant.trained == name != "ppo")
 
 
@@ -85,10 +83,10 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     train(asked.out, replace(Plan(), n_walks=asked.walks))
-    jobs = plan_jobs((*VARIANTS, *_OTHERS), asked.seeds, asked.trials)
+    jobs = plan_jobs(tuple(VARIANTS), asked.seeds, asked.trials)
     one = partial(play_variant, asked.out)
     played = play_missing(asked.out / "results.jsonl", jobs, asked.processes, click.echo, one)
-    click.echo("\n".join(leads(stand(played))))
+    click.echo("\n".join(parts(stand(played))))
 
 
 def train(folder: Path, plan: Plan) -> None:
@@ -106,8 +104,6 @@ def train(folder: Path, plan: Plan) -> None:
 
 def play_variant(folder: Path, job: Job) -> Played:
     """Play one walk."""
-    if job.policy not in VARIANTS:
-        return play(job)
     variant = VARIANTS[job.policy]
     checkpoint = SHIPPED if variant.trained == "ppo" else _file(folder, variant.trained) if variant.trained else None
     policy = make_ppo(job.seed, checkpoint, variant.design)

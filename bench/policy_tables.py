@@ -1,8 +1,8 @@
 """The tables of docs/policy.md, from the walks that were played and the campaigns that trained.
 
 `python -m bench.policy_tables` prints them from bench/data: policies.jsonl.xz is what `codegraft bench policies --reference ppo` writes,
-compressed; campaigns.jsonl what it writes for a TARGET. Other files of walks may be given; several are put together, each with policies
-of its own.
+compressed; campaigns.jsonl what it writes for a TARGET. Other files of walks may be given; several are put together,
+each with policies of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROWS = Path(__file__).parent / "data" / "policies.jsonl.xz"
 CAMPAIGNS = ROWS.with_name("campaigns.jsonl")
 _OURS = "ppo"
+_ALONE = "gp"
 _NUMBERS_ONLY = "tpe"  # is no rival by groups: it turns numbers of the unedited target only
 
 
@@ -58,14 +59,19 @@ def shares(standings: Standings) -> Iterator[str]:
     return rows_of(["policy", *_after(standings)], rows)
 
 
-def leads(standings: Standings) -> Iterator[str]:
+def parts(standings: Standings) -> Iterator[str]:
+    """Say by how much ours is ahead of what it is with a part left out or added."""
+    return leads(standings, f"{_OURS} ahead of itself with")
+
+
+def leads(standings: Standings, title: str = "against") -> Iterator[str]:
     """Say by how much ours is ahead of each other policy, paired."""
     rows = []
     for other in _others(standings):
         pairs = [(standings.at(_OURS, n), standings.at(other, n)) for n in standings.checkpoints]
         ahead = probability_of_improvement(*pairs[min(2, len(pairs) - 1)]).value
         rows.append([other, *(str(difference(*pair)) for pair in pairs), f"{ahead:.0%}".replace("%", " %")])
-    return rows_of(["against", *_after(standings), "ahead"], rows)
+    return rows_of([title, *_after(standings), "ahead"], rows)
 
 
 def by_task(standings: Standings) -> Iterator[str]:
@@ -92,13 +98,13 @@ def by_group(standings: Standings) -> Iterator[str]:
     return rows_of([f"{_OURS} ahead of", *others], rows)
 
 
-def against_each(standings: Standings, other: str = "gp") -> Iterator[str]:
+def against_each(standings: Standings) -> Iterator[str]:
     """Say by how much ours is ahead of the same process alone, task by task."""
     rows = []
     for i, task in enumerate(standings.tasks):
-        pairs = ((standings.at(_OURS, n)[[i]], standings.at(other, n)[[i]]) for n in standings.checkpoints)
+        pairs = ((standings.at(_OURS, n)[[i]], standings.at(_ALONE, n)[[i]]) for n in standings.checkpoints)
         rows.append([_short(task), *(str(difference(*pair)) for pair in pairs)])
-    return rows_of([f"{_OURS} ahead of {other}", *_after(standings)], rows)
+    return rows_of([f"{_OURS} ahead of {_ALONE}", *_after(standings)], rows)
 
 
 def early(standings: Standings) -> Iterator[str]:
