@@ -393,7 +393,13 @@ def spoil_by_adding(tensors):
     return {**tensors, "optimizer.nobody.step": torch.zeros(())}
 
 
-@pytest.mark.parametrize("spoil", [spoil_shape, spoil_type, spoil_by_leaving_out, spoil_by_adding])
+def spoil_by_a_name_of_two_lines(tensors):
+    return {**tensors, "a\nb": torch.zeros(())}
+
+
+@pytest.mark.parametrize(
+    "spoil", [spoil_shape, spoil_type, spoil_by_leaving_out, spoil_by_adding, spoil_by_a_name_of_two_lines]
+)
 def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line_and_changes_nothing(tmp_path, spoil):
     policy, path = PpoPolicy(0), tmp_path / "policy.safetensors"
     before = state_digest(policy, tmp_path)

@@ -97,3 +97,9 @@ def test_a_landscape_that_is_not_there_is_refused_in_one_line(tmp_path):
     assert done.exit_code != 0
     assert done.output.startswith("Error: nowhere: is no file")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_checkpoint_that_no_folder_is_there_for_is_refused_before_anything_is_learned(tmp_path):
+    out = tmp_path / "none" / "policy.safetensors"
+    done = CliRunner().invoke(command, ["--out", str(out)])
+    assert (done.exit_code, done.output) == (2, f"Error: --out {out}: there is no folder {out.parent}; make it first\n")

@@ -64,9 +64,7 @@ class Searched:
     n_kept: int
     n_runs: int  # of trials, with confirmations
     cpu_s: float  # of these
-    kept: tuple[
-        tuple[int, float], ...
-    ] = ()  # trials, with what their verdicts found each to gain over the incumbent before
+    kept: tuple[tuple[int, float], ...] = ()  # trials, with what each was found to gain over the incumbent before
 
     def accepted(self, n_trials: int) -> float:
         """Return what the verdicts had accepted after so many trials, in the metric's unit; NaN where the row does not say."""
